@@ -1,1 +1,5 @@
-//! Stub.
+//! The supervisor of millpond: policy and wiring around the queue and the Kinesis output.
+
+pub mod chunk;
+pub mod config;
+pub mod inputs;

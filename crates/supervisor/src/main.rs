@@ -1,1 +1,3 @@
+//! The `millpond` command.
+
 fn main() {}

@@ -1,0 +1,230 @@
+//! What a configuration means once every value in it was found good.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::chunk::Codec;
+
+/// A whole configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where queues, positions and dead letters live.
+    pub data_dir: PathBuf,
+    /// How long a stop may take before what is in flight is given up.
+    pub shutdown_timeout: Duration,
+    /// Inputs in the order of the file.
+    pub inputs: Vec<Input>,
+    /// Outputs in the order of the file; the inactive ones included.
+    pub outputs: Vec<Output>,
+}
+
+/// One input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// Its name in the configuration; also the name of its position file.
+    pub id: String,
+    /// How its lines become events.
+    pub codec: Codec,
+    /// Longest line in bytes; a longer one is cut and counted.
+    pub max_line: usize,
+    /// Where its lines come from.
+    pub kind: InputKind,
+}
+
+/// Where an input's lines come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InputKind {
+    /// Files that grow.
+    File(FileInput),
+    /// Standard input, until its end.
+    Stdin,
+}
+
+/// Which files an input reads, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileInput {
+    /// Patterns of the files to read; at least one.
+    pub include: Vec<String>,
+    /// Patterns of files to leave out.
+    pub exclude: Vec<String>,
+    /// Where reading starts in a file that has no position yet.
+    pub read_from: ReadFrom,
+    /// How often directories and files are looked at where change notices do not arrive.
+    pub rescan: Duration,
+}
+
+/// Where reading starts in a file that has no position yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReadFrom {
+    /// At its first byte.
+    #[default]
+    Beginning,
+    /// At its end, as it stands when it is first seen at start-up; files that appear later are read from the beginning.
+    End,
+}
+
+/// One output of type `kinesis`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// Its name in the configuration; also the name of its queue.
+    pub id: String,
+    /// Free text.
+    pub description: String,
+    /// Free words that `status` and metrics can be filtered by.
+    pub tags: Vec<String>,
+    /// `false` when the output belongs to another environment than the one that runs.
+    pub active: bool,
+    /// The stream to put to.
+    pub stream_name: String,
+    /// AWS region.
+    pub region: String,
+    /// Endpoint instead of the region's own.
+    pub endpoint: Option<String>,
+    /// Where credentials come from.
+    pub auth: Auth,
+    /// What happens to events while the output cannot take them.
+    pub backpressure: Backpressure,
+    /// The queue's settings; used when `backpressure` is `Queue`.
+    pub queue: QueueOptions,
+    /// Puts in flight, 1–32.
+    pub concurrency: u32,
+    /// Largest record before compression, header (or partition key) included, in bytes.
+    pub max_record_size: usize,
+    /// Oldest an event may get before its batch is sealed.
+    pub flush_period: Duration,
+    /// How events become records.
+    pub format: Format,
+    /// gzip level 1–9.
+    pub compression_level: u8,
+    /// Records in one PutRecords call, 1–500.
+    pub records_per_flush: usize,
+    /// List shards with ListShards; otherwise with DescribeStream.
+    pub use_list_shards: bool,
+    /// Keep connections open between puts.
+    pub reuse_connections: bool,
+    /// How partition keys are chosen.
+    pub partition_key: PartitionKey,
+    /// What happens to an event that fits in no record.
+    pub oversize: Oversize,
+}
+
+/// Where credentials come from.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub enum Auth {
+    /// The SDK's chain: environment, profile, web identity, container, instance metadata.
+    #[default]
+    Auto,
+    /// Written in the configuration; a missing part comes from the environment, then from instance metadata.
+    Manual {
+        /// Access key id.
+        access_key: Option<String>,
+        /// Secret key; never shown.
+        secret_key: Option<String>,
+        /// Session token; never shown.
+        session_token: Option<String>,
+    },
+}
+
+impl std::fmt::Debug for Auth {
+    /// Never shows a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("Auto"),
+            Self::Manual { access_key, .. } => f
+                .debug_struct("Manual")
+                .field("access_key", access_key)
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
+/// How events become Kinesis records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// gzip of a header line and NDJSON, one record a put.
+    Gzip,
+    /// A header line and NDJSON, one record a put.
+    Ndjson,
+    /// One event a record, many records a put.
+    Event,
+}
+
+/// How partition keys are chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum PartitionKey {
+    /// Spread evenly over the shards.
+    #[default]
+    Random,
+    /// The same for every record.
+    Fixed(String),
+    /// The value of a field of the event (of the batch's first event where a record holds many).
+    Field(String),
+}
+
+/// What happens to an event that fits in no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Oversize {
+    /// It is kept in the dead letters.
+    #[default]
+    DeadLetter,
+    /// Its `_raw` is cut and marked.
+    Truncate,
+    /// It is dropped and counted.
+    Drop,
+}
+
+/// What happens to events while the output cannot take them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backpressure {
+    /// Inputs wait.
+    #[default]
+    Block,
+    /// New events are dropped and counted.
+    Drop,
+    /// New events go to the queue on disk.
+    Queue,
+}
+
+/// When batches go through the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QueueMode {
+    /// When the output is unhealthy.
+    #[default]
+    Error,
+    /// Also when it has pushed back for this long.
+    Backpressure {
+        /// How long pushing back is borne.
+        after: Duration,
+    },
+    /// Always: a batch is durable before it is sent.
+    Always,
+}
+
+/// What happens to a new batch when the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFull {
+    /// Inputs wait.
+    #[default]
+    Block,
+    /// The new batch is dropped and counted.
+    Drop,
+}
+
+/// Settings of a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueOptions {
+    /// When batches go through the queue.
+    pub mode: QueueMode,
+    /// Directory under which the queue `<path>/<output id>` lives.
+    pub path: PathBuf,
+    /// Size at which a segment is sealed, in bytes.
+    pub segment_bytes_max: u64,
+    /// Real bytes on disk of all files of the queue.
+    pub size_bytes_max: u64,
+    /// Free bytes of the file system that are never used.
+    pub free_bytes_min: u64,
+    /// What happens to a new batch when the queue is full.
+    pub on_full: OnFull,
+    /// What is queued goes before what is new.
+    pub strict_ordering: bool,
+}

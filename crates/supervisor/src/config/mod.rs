@@ -1,0 +1,3 @@
+//! The configuration: what was written (`raw`) and what it means (`checked`).
+
+pub mod checked;
