@@ -2,4 +2,7 @@
 
 pub mod chunk;
 pub mod config;
+pub mod forwarder;
+pub mod health;
 pub mod inputs;
+pub mod window;

@@ -1,0 +1,541 @@
+//! What becomes of each batch of one output: sent, spooled to the queue, read back, retried, dropped. Pure: events
+//! with the time they happened at go in, actions come out; the [driver](crate::driver) performs them.
+//!
+//! A batch has one of two keys. `Live` batches come from the inputs, `Queued` ones are read back from the queue.
+//! The machine knows neither their bytes nor their events.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::checked::{Backpressure, OnFull, QueueMode};
+use crate::health::{Health, Name, PutHealth, Verdict};
+use crate::window::Window;
+
+/// Bounds of the delay before a failed put is tried again while the output is up; it doubles with every attempt.
+const RETRY_DELAY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(5);
+const RETRY_DELAY_MIN: Duration = Duration::from_millis(20);
+
+/// Batches that wait in memory, besides those in flight.
+const LIVE_MAX: usize = 4;
+/// Batches handed to the queue and not yet durable. More than one, so that they share a sync.
+const SPOOLS_MAX: usize = 8;
+/// Queued batches that are held ready beyond those that may fly.
+const READ_AHEAD: usize = 2;
+
+/// A batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// From the inputs, by its number since the start.
+    Live(u64),
+    /// From the queue, by its sequence there.
+    Queued(u64),
+}
+
+/// The settings that decide.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// What happens while the output cannot take batches.
+    pub backpressure: Backpressure,
+    /// When batches go through the queue.
+    pub queue_mode: QueueMode,
+    /// What is queued goes before what is new.
+    pub strict_ordering: bool,
+    /// What happens when the queue is full.
+    pub on_full: OnFull,
+    /// Most puts in flight.
+    pub concurrency: u32,
+}
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing but time has passed.
+    Time,
+    /// The inputs gave a batch. Numbers grow.
+    Live(u64),
+    /// A put ended.
+    Put {
+        /// The batch.
+        key: Key,
+        /// How.
+        result: PutResult,
+    },
+    /// The shards were looked at.
+    Verified(Verdict),
+    /// A live batch is durable in the queue.
+    Spooled(u64),
+    /// Whether the queue takes batches; those it was given before wait inside it.
+    QueueRoom(bool),
+    /// A batch was read back.
+    Read(u64),
+    /// The reading that was asked for is over; `more`: there are batches behind those it gave.
+    ReadDone {
+        /// Whether durable batches remain unread.
+        more: bool,
+    },
+    /// No input will give a batch any more.
+    InputsEnded,
+    /// Finish what flies, keep the rest, send nothing new from the queue.
+    Stop,
+}
+
+/// How a put ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PutResult {
+    /// Every record of the batch has its fate; nothing is left to send.
+    pub finished: bool,
+    /// At least one record was accepted or refused for good.
+    pub progressed: bool,
+    /// What it says of the way to the service.
+    pub health: PutHealth,
+    /// When it began.
+    pub since: Duration,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Send (what is left of) the batch, once.
+    Put(Key),
+    /// Every record of the batch has its fate: acknowledge it and forget it.
+    Done(Key),
+    /// Give the live batch to the queue.
+    Spool(u64),
+    /// Drop the live batch by policy, and count it.
+    Drop(u64, DropReason),
+    /// Let go of a live batch that is neither delivered nor durable: its input keeps its position.
+    Abandon(u64),
+    /// Let go of a queued batch: it stays in the queue.
+    Forget(u64),
+    /// Look at the shards.
+    Verify,
+    /// Read up to this many batches from the queue.
+    Read(usize),
+    /// All is done that will be done.
+    Finished,
+}
+
+/// Why a batch was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropReason {
+    /// `backpressure: drop` while the output was unhealthy.
+    Unhealthy,
+    /// `on_full: drop` while the queue was full.
+    QueueFull,
+}
+
+impl DropReason {
+    /// The `reason` label of metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unhealthy => "output_unhealthy",
+            Self::QueueFull => "queue_full",
+        }
+    }
+}
+
+/// Where a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Waits in memory; not to be put before `due`. `attempt` puts of it have failed since it last progressed.
+    Ready {
+        attempt: u32,
+        due: Duration,
+    },
+    Flying {
+        attempt: u32,
+    },
+    /// Given to the queue, not yet durable.
+    Spooling,
+}
+
+const FRESH: Stage = Stage::Ready {
+    attempt: 0,
+    due: Duration::ZERO,
+};
+
+/// The machine of one output.
+#[derive(Debug)]
+pub struct Forwarder {
+    policy: Policy,
+    health: Health,
+    window: Window,
+    rng: fastrand::Rng,
+    live: BTreeMap<u64, Stage>,
+    queued: BTreeMap<u64, Stage>,
+    /// Durable batches that were not read yet.
+    unread: bool,
+    reading: bool,
+    queue_room: bool,
+    /// Since when a live batch has waited for a permit while the output was up.
+    slow_since: Option<Duration>,
+    inputs_ended: bool,
+    stopping: bool,
+    finished: bool,
+    /// When the last event was handled.
+    now: Duration,
+}
+
+impl Forwarder {
+    /// A machine for an output whose queue holds `backlog` undelivered batches or not; `seed` decides its jitter.
+    #[must_use]
+    pub fn new(policy: Policy, backlog: bool, seed: u64) -> Self {
+        Self {
+            health: Health::new(policy.concurrency, seed),
+            window: Window::new(policy.concurrency),
+            rng: fastrand::Rng::with_seed(seed),
+            policy,
+            live: BTreeMap::new(),
+            queued: BTreeMap::new(),
+            unread: backlog,
+            reading: false,
+            queue_room: true,
+            slow_since: None,
+            inputs_ended: false,
+            stopping: false,
+            finished: false,
+            now: Duration::ZERO,
+        }
+    }
+
+    /// The health of the output.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Is the output up, but slowed down by the service?
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
+        self.window.is_narrow() && self.health.permits() > 0
+    }
+
+    /// Does the queue hold, or is it about to hold, batches that are not delivered?
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        self.unread || !self.queued.is_empty() || self.spools() > 0
+    }
+
+    /// Is there room for another batch from the inputs?
+    #[must_use]
+    pub fn wants_live(&self) -> bool {
+        self.live.len() < LIVE_MAX + self.spools() || self.drop_reason().is_some()
+    }
+
+    /// When [`Event::Time`] is due, if ever. What was due already and could not be done waits for another event: a
+    /// permit that comes back, room in the queue.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        let retry = |stage: &Stage| match stage {
+            Stage::Ready { attempt: 1.., due } if self.health.permits() > 0 => Some(*due),
+            _ => None,
+        };
+        let retries = self.live.values().chain(self.queued.values()).filter_map(retry);
+        let slow = match (self.policy.queue_mode, self.slow_since) {
+            (QueueMode::Backpressure { after }, Some(since)) => Some(since + after),
+            _ => None,
+        };
+        retries
+            .chain(self.health.deadline())
+            .chain(slow)
+            .filter(|due| *due > self.now)
+            .min()
+    }
+
+    /// Takes in what happened and says what to do now.
+    pub fn handle(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
+        assert!(now >= self.now, "time went backwards");
+        self.now = now;
+        match event {
+            Event::Time => {}
+            Event::Live(id) => self.on_live(id),
+            Event::Put { key, result } => self.on_put(now, key, result, actions),
+            Event::Verified(verdict) => self.on_verified(now, verdict),
+            Event::Spooled(id) => self.on_spooled(id),
+            Event::QueueRoom(room) => self.queue_room = room,
+            Event::Read(sequence) => {
+                let known = self.queued.insert(sequence, FRESH);
+                assert!(known.is_none(), "batch {sequence} was read twice");
+            }
+            Event::ReadDone { more } => {
+                assert!(self.reading, "an answer to a read that was not asked for");
+                self.reading = false;
+                self.unread = more;
+            }
+            Event::InputsEnded => self.inputs_ended = true,
+            Event::Stop => self.stopping = true,
+        }
+        if self.health.on_time(now) {
+            actions.push(Action::Verify);
+        }
+        self.drop_what_has_no_room(actions);
+        self.spool_live(now, actions);
+        self.put_ready(now, actions);
+        self.note_slowness(now);
+        self.read_backlog(actions);
+        self.finish(actions);
+    }
+
+    fn on_live(&mut self, id: u64) {
+        assert!(
+            self.live.keys().next_back().is_none_or(|last| *last < id),
+            "live batches come in order"
+        );
+        self.live.insert(id, FRESH);
+    }
+
+    fn on_put(&mut self, now: Duration, key: Key, result: PutResult, actions: &mut Vec<Action>) {
+        self.health.on_put(result.since, now, result.health);
+        match result.health {
+            PutHealth::Open => self.window.on_accepted(),
+            PutHealth::Throttled => self.window.on_throttled(now),
+            PutHealth::Transient | PutHealth::Misconfigured => {}
+        }
+        let (map, id) = match key {
+            Key::Live(id) => (&mut self.live, id),
+            Key::Queued(sequence) => (&mut self.queued, sequence),
+        };
+        let Some(Stage::Flying { attempt }) = map.get(&id).copied() else {
+            panic!("a put of {key:?} ended that was never started");
+        };
+        if result.finished {
+            map.remove(&id);
+            actions.push(Action::Done(key));
+            return;
+        }
+        let attempt = if result.progressed {
+            1
+        } else {
+            attempt.saturating_add(1)
+        };
+        let bound = RETRY_DELAY_FIRST
+            .saturating_mul(1 << (attempt - 1).min(16))
+            .min(RETRY_DELAY_MAX);
+        let due = now + bound.mul_f64(self.rng.f64()).max(RETRY_DELAY_MIN);
+        map.insert(id, Stage::Ready { attempt, due });
+    }
+
+    fn on_verified(&mut self, now: Duration, verdict: Verdict) {
+        self.health.on_verdict(now, verdict);
+        if self.health.permits() > 0 {
+            for stage in self.live.values_mut().chain(self.queued.values_mut()) {
+                if let Stage::Ready { due, .. } = stage {
+                    *due = now;
+                }
+            }
+        }
+    }
+
+    fn on_spooled(&mut self, id: u64) {
+        let stage = self.live.remove(&id);
+        assert_eq!(
+            stage,
+            Some(Stage::Spooling),
+            "batch {id} became durable without having been spooled"
+        );
+        self.unread = true;
+    }
+
+    fn spools(&self) -> usize {
+        self.live
+            .values()
+            .filter(|stage| **stage == Stage::Spooling)
+            .count()
+    }
+
+    fn flying(&self) -> usize {
+        let flying = |stage: &&Stage| matches!(stage, Stage::Flying { .. });
+        self.live
+            .values()
+            .chain(self.queued.values())
+            .filter(flying)
+            .count()
+    }
+
+    fn is_queueing(&self) -> bool {
+        self.policy.backpressure == Backpressure::Queue
+    }
+
+    /// May live batches be put without going through the queue?
+    fn is_direct(&self, now: Duration) -> bool {
+        if !self.is_queueing() {
+            return true;
+        }
+        let too_slow = match (self.policy.queue_mode, self.slow_since) {
+            (QueueMode::Always, _) => true,
+            (QueueMode::Backpressure { after }, Some(since)) => now.saturating_sub(since) >= after,
+            (QueueMode::Backpressure { .. } | QueueMode::Error, _) => false,
+        };
+        let passes_backlog = self.policy.strict_ordering && self.has_backlog();
+        self.health.permits() > 0 && !too_slow && !passes_backlog && !self.stopping
+    }
+
+    /// Why a batch that finds no room is dropped instead of waiting, if it is.
+    fn drop_reason(&self) -> Option<DropReason> {
+        let down = matches!(self.health.name(), Name::Unhealthy | Name::Verifying);
+        match self.policy.backpressure {
+            Backpressure::Drop if down && !self.stopping => Some(DropReason::Unhealthy),
+            Backpressure::Queue if !self.queue_room && self.policy.on_full == OnFull::Drop => {
+                Some(DropReason::QueueFull)
+            }
+            _ => None,
+        }
+    }
+
+    /// Drops the newest batches beyond those that may wait.
+    fn drop_what_has_no_room(&mut self, actions: &mut Vec<Action>) {
+        let Some(reason) = self.drop_reason() else { return };
+        let waiting: Vec<u64> = self
+            .live
+            .iter()
+            .filter(|(_, stage)| **stage == FRESH)
+            .map(|(id, _)| *id)
+            .collect();
+        let keep = LIVE_MAX.saturating_sub(self.live.len() - waiting.len() - self.spools());
+        for id in waiting.into_iter().skip(keep) {
+            self.live.remove(&id);
+            actions.push(Action::Drop(id, reason));
+        }
+    }
+
+    /// Hands live batches to the queue, oldest first. Under strict ordering none passes an older one whose put is
+    /// still undecided: that one may have to be spooled before it.
+    fn spool_live(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if !self.is_queueing() || self.is_direct(now) || !self.queue_room {
+            return;
+        }
+        let mut room = SPOOLS_MAX.saturating_sub(self.spools());
+        for (id, stage) in &mut self.live {
+            match stage {
+                Stage::Flying { .. } if self.policy.strict_ordering => break,
+                Stage::Ready { .. } if room == 0 => break,
+                Stage::Ready { .. } => {
+                    *stage = Stage::Spooling;
+                    room -= 1;
+                    actions.push(Action::Spool(*id));
+                }
+                Stage::Flying { .. } | Stage::Spooling => {}
+            }
+        }
+    }
+
+    fn put_ready(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let limit = self.health.permits().min(self.window.limit()) as usize;
+        let mut permits = limit.saturating_sub(self.flying());
+        let direct = self.is_direct(now);
+        if self.policy.strict_ordering || !self.is_queueing() {
+            if !self.stopping {
+                put_in_order(&mut self.queued, Key::Queued, now, &mut permits, actions);
+            }
+            if direct {
+                put_in_order(&mut self.live, Key::Live, now, &mut permits, actions);
+            }
+            return;
+        }
+        // New before old, but one permit of several is the backlog's, so that it always moves.
+        let backlog = !self.queued.is_empty() && !self.stopping;
+        let reserved = usize::from(backlog && limit > 1 && permits > 0);
+        permits -= reserved;
+        if direct {
+            put_in_order(&mut self.live, Key::Live, now, &mut permits, actions);
+        }
+        permits += reserved;
+        if backlog {
+            put_in_order(&mut self.queued, Key::Queued, now, &mut permits, actions);
+        }
+    }
+
+    fn note_slowness(&mut self, now: Duration) {
+        let up = self.health.permits() > 0;
+        let waiting = self
+            .live
+            .values()
+            .any(|stage| matches!(stage, Stage::Ready { .. }));
+        match (self.policy.queue_mode, self.slow_since) {
+            (QueueMode::Backpressure { .. }, None) if up && waiting => self.slow_since = Some(now),
+            // Once spooling has begun it goes on until the backlog is gone.
+            (QueueMode::Backpressure { .. }, Some(_)) if !waiting && !self.has_backlog() => {
+                self.slow_since = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn read_backlog(&mut self, actions: &mut Vec<Action>) {
+        let room = (self.policy.concurrency as usize + READ_AHEAD).saturating_sub(self.queued.len());
+        let up = self.health.permits() > 0;
+        if up && self.unread && !self.reading && !self.stopping && room > 0 {
+            self.reading = true;
+            actions.push(Action::Read(room));
+        }
+    }
+
+    fn finish(&mut self, actions: &mut Vec<Action>) {
+        if self.stopping {
+            self.let_go(actions);
+        }
+        let idle = self.live.is_empty() && self.queued.is_empty() && !self.reading;
+        let drained = self.stopping || !self.unread;
+        if self.inputs_ended && idle && drained && !self.finished {
+            self.finished = true;
+            actions.push(Action::Finished);
+        }
+    }
+
+    /// While stopping: what cannot be sent or spooled now will not be.
+    fn let_go(&mut self, actions: &mut Vec<Action>) {
+        let ready = |stage: &Stage| matches!(stage, Stage::Ready { .. });
+        let queued: Vec<u64> = self
+            .queued
+            .iter()
+            .filter(|(_, s)| ready(s))
+            .map(|(id, _)| *id)
+            .collect();
+        for sequence in queued {
+            self.queued.remove(&sequence);
+            actions.push(Action::Forget(sequence));
+        }
+        let hopeless = if self.is_queueing() {
+            !self.queue_room
+        } else {
+            self.health.permits() == 0
+        };
+        if hopeless {
+            let live: Vec<u64> = self
+                .live
+                .iter()
+                .filter(|(_, s)| ready(s))
+                .map(|(id, _)| *id)
+                .collect();
+            for id in live {
+                self.live.remove(&id);
+                actions.push(Action::Abandon(id));
+            }
+        }
+    }
+}
+
+/// Puts the oldest batches that are due. One that waits to be tried again keeps its permit, so that with a single
+/// permit nothing ever passes it.
+fn put_in_order(
+    batches: &mut BTreeMap<u64, Stage>,
+    key: fn(u64) -> Key,
+    now: Duration,
+    permits: &mut usize,
+    actions: &mut Vec<Action>,
+) {
+    for (id, stage) in batches {
+        if *permits == 0 {
+            return;
+        }
+        if let Stage::Ready { attempt, due } = *stage {
+            *permits -= 1;
+            if due <= now {
+                *stage = Stage::Flying { attempt };
+                actions.push(Action::Put(key(*id)));
+            }
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! Whether an output may send, and how much at once: a pure machine without clock or I/O.
+//!
+//! ```text
+//! healthy ──sustained failure──▶ unhealthy ──retry time──▶ verifying shards ──▶ verifying canary ──▶ recovering ──▶ healthy
+//!    ▲                               ▲                          │ failed              │ failed          │ failed
+//!    └───────── ramp complete ───────┼──────────────────────────┴─────────────────────┴─────────────────┘
+//! ```
+//!
+//! Throttling never makes an output unhealthy: it proves that the service is there. It narrows the [window](crate::window).
+
+use std::time::Duration;
+
+/// Consecutive failed puts that are needed before an output counts as unhealthy …
+const FAILURES_MIN: u32 = 3;
+/// … and for how long at least they must have gone on: one dropped connection fails all puts in flight at once.
+const FAILING_FOR_MIN: Duration = Duration::from_millis(500);
+/// Upper bound of the first probe delay; it doubles with every failed probe.
+const PROBE_DELAY_FIRST: Duration = Duration::from_secs(1);
+/// Largest upper bound of a probe delay.
+const PROBE_DELAY_MAX: Duration = Duration::from_secs(60);
+/// A jittered delay is never shorter than this, so that a fleet's unlucky draw is not a busy loop.
+const PROBE_DELAY_MIN: Duration = Duration::from_millis(100);
+
+/// Where an output stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Puts are accepted. `failures` puts in a row were not.
+    Healthy {
+        /// Consecutive failed puts.
+        failures: u32,
+        /// When the first of them began.
+        failing_since: Duration,
+    },
+    /// Nothing is sent; the next probe is due at `retry_at`.
+    Unhealthy {
+        /// Probes that have failed since the output was last healthy.
+        attempt: u32,
+        /// When to probe next.
+        retry_at: Duration,
+    },
+    /// The shards are being listed.
+    VerifyingShards {
+        /// As in `Unhealthy`.
+        attempt: u32,
+    },
+    /// The shards are good (or may not be listed); one batch may fly to prove that puts are accepted.
+    VerifyingCanary {
+        /// As in `Unhealthy`.
+        attempt: u32,
+    },
+    /// Puts are accepted again; `permits` may fly, doubling while they succeed.
+    Recovering {
+        /// Puts that may be in flight.
+        permits: u32,
+        /// Puts accepted since `permits` last grew.
+        accepted: u32,
+    },
+}
+
+/// The state's name as it stands in logs and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    /// All is well.
+    Healthy,
+    /// Nothing is sent but probes.
+    Unhealthy,
+    /// Shards, then one batch, are tried.
+    Verifying,
+    /// Sending more and more.
+    Recovering,
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Verifying => "verifying",
+            Self::Recovering => "recovering",
+        })
+    }
+}
+
+/// How a put ended, as far as health is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutHealth {
+    /// Something was accepted, or refused for what it is: the way is open.
+    Open,
+    /// The service asked to slow down: the way is open.
+    Throttled,
+    /// Nothing got through; may pass by itself.
+    Transient,
+    /// Nothing gets through until a person changes something.
+    Misconfigured,
+}
+
+/// What a look at the shards said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// All of the hash range is covered by open shards.
+    Covered,
+    /// It could not be looked at (no permission, listing throttled): the canary decides alone.
+    Unknown,
+    /// The stream is not there, not covered, or not reachable.
+    Bad,
+}
+
+/// The health of one output.
+#[derive(Debug)]
+pub struct Health {
+    state: State,
+    permits_max: u32,
+    rng: fastrand::Rng,
+}
+
+impl Health {
+    /// A new output must prove itself: it starts with a probe that is due at once.
+    #[must_use]
+    pub fn new(permits_max: u32, seed: u64) -> Self {
+        assert!(permits_max > 0, "an output that may never send");
+        let state = State::Unhealthy {
+            attempt: 0,
+            retry_at: Duration::ZERO,
+        };
+        Self {
+            state,
+            permits_max,
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Where the output stands.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The state's name.
+    #[must_use]
+    pub fn name(&self) -> Name {
+        match self.state {
+            State::Healthy { .. } => Name::Healthy,
+            State::Unhealthy { .. } => Name::Unhealthy,
+            State::VerifyingShards { .. } | State::VerifyingCanary { .. } => Name::Verifying,
+            State::Recovering { .. } => Name::Recovering,
+        }
+    }
+
+    /// Puts that may be in flight now; 0 while down.
+    #[must_use]
+    pub fn permits(&self) -> u32 {
+        match self.state {
+            State::Healthy { .. } => self.permits_max,
+            State::Unhealthy { .. } | State::VerifyingShards { .. } => 0,
+            State::VerifyingCanary { .. } => 1,
+            State::Recovering { permits, .. } => permits,
+        }
+    }
+
+    /// When [`Health::on_time`] has something to do, if ever.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        match self.state {
+            State::Unhealthy { retry_at, .. } => Some(retry_at),
+            _ => None,
+        }
+    }
+
+    /// Time has passed. `true`: the shards are to be listed now.
+    #[must_use]
+    pub fn on_time(&mut self, now: Duration) -> bool {
+        match self.state {
+            State::Unhealthy { attempt, retry_at } if now >= retry_at => {
+                self.state = State::VerifyingShards { attempt };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The shards were listed.
+    pub fn on_verdict(&mut self, now: Duration, verdict: Verdict) {
+        let State::VerifyingShards { attempt } = self.state else {
+            return; // An answer to a question that is no longer open.
+        };
+        match verdict {
+            Verdict::Covered | Verdict::Unknown => self.state = State::VerifyingCanary { attempt },
+            Verdict::Bad => self.fall(now, attempt + 1),
+        }
+    }
+
+    /// A put that began at `since` has ended.
+    pub fn on_put(&mut self, since: Duration, now: Duration, put: PutHealth) {
+        match put {
+            PutHealth::Open => self.on_open(),
+            PutHealth::Throttled => self.on_throttled(),
+            PutHealth::Transient => self.on_failed(since, now, false),
+            PutHealth::Misconfigured => self.on_failed(since, now, true),
+        }
+    }
+
+    fn on_open(&mut self) {
+        self.state = match self.state {
+            State::Healthy { .. } => State::Healthy {
+                failures: 0,
+                failing_since: Duration::ZERO,
+            },
+            // A put from before the fall got through after all: the way may be open again, look now.
+            State::Unhealthy { attempt, .. } => State::Unhealthy {
+                attempt,
+                retry_at: Duration::ZERO,
+            },
+            State::VerifyingShards { attempt } => State::VerifyingShards { attempt },
+            State::VerifyingCanary { .. } => self.ramp(2),
+            State::Recovering { permits, accepted } if accepted + 1 >= permits => self.ramp(permits * 2),
+            State::Recovering { permits, accepted } => State::Recovering {
+                permits,
+                accepted: accepted + 1,
+            },
+        };
+    }
+
+    fn on_throttled(&mut self) {
+        self.state = match self.state {
+            State::Healthy { .. } => State::Healthy {
+                failures: 0,
+                failing_since: Duration::ZERO,
+            },
+            State::VerifyingCanary { .. } => State::Recovering {
+                permits: 1,
+                accepted: 0,
+            },
+            ref unchanged => unchanged.clone(),
+        };
+    }
+
+    fn on_failed(&mut self, since: Duration, now: Duration, for_good: bool) {
+        match self.state {
+            State::Healthy {
+                failures,
+                failing_since,
+            } => {
+                // Counted from the put's beginning: one that hung until its time-out has failed for that long.
+                let failing_since = if failures == 0 {
+                    since
+                } else {
+                    failing_since.min(since)
+                };
+                let failures = failures + 1;
+                let sustained =
+                    failures >= FAILURES_MIN && now.saturating_sub(failing_since) >= FAILING_FOR_MIN;
+                if for_good || sustained {
+                    self.fall(now, 0);
+                } else {
+                    self.state = State::Healthy {
+                        failures,
+                        failing_since,
+                    };
+                }
+            }
+            State::VerifyingCanary { attempt } => self.fall(now, attempt + 1),
+            State::Recovering { .. } => self.fall(now, 1),
+            // Puts from before the fall are still coming back.
+            State::Unhealthy { .. } | State::VerifyingShards { .. } => {}
+        }
+    }
+
+    fn ramp(&self, permits: u32) -> State {
+        if permits >= self.permits_max {
+            State::Healthy {
+                failures: 0,
+                failing_since: Duration::ZERO,
+            }
+        } else {
+            State::Recovering { permits, accepted: 0 }
+        }
+    }
+
+    fn fall(&mut self, now: Duration, attempt: u32) {
+        let retry_at = now + jittered(&mut self.rng, attempt);
+        self.state = State::Unhealthy { attempt, retry_at };
+    }
+}
+
+/// Full jitter: evenly between nothing and a bound that doubles with the attempt.
+fn jittered(rng: &mut fastrand::Rng, attempt: u32) -> Duration {
+    let bound = PROBE_DELAY_FIRST
+        .saturating_mul(1 << attempt.min(16))
+        .min(PROBE_DELAY_MAX);
+    bound.mul_f64(rng.f64()).max(PROBE_DELAY_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn healthy(permits_max: u32) -> Health {
+        let mut health = Health::new(permits_max, 7);
+        assert!(health.on_time(Duration::ZERO));
+        health.on_verdict(Duration::ZERO, Verdict::Covered);
+        while health.name() != Name::Healthy {
+            health.on_put(Duration::ZERO, Duration::ZERO, PutHealth::Open);
+        }
+        health
+    }
+
+    #[test]
+    fn a_new_output_lists_shards_then_sends_one_batch_then_ramps_up() {
+        let mut health = Health::new(8, 1);
+        assert_eq!(health.permits(), 0);
+        assert!(health.on_time(Duration::ZERO));
+        assert_eq!((health.permits(), health.name()), (0, Name::Verifying));
+        health.on_verdict(MS, Verdict::Covered);
+        assert_eq!((health.permits(), health.name()), (1, Name::Verifying));
+        let mut seen = vec![health.permits()];
+        while health.name() != Name::Healthy {
+            health.on_put(MS, MS, PutHealth::Open);
+            if seen.last() != Some(&health.permits()) {
+                seen.push(health.permits());
+            }
+        }
+        assert_eq!(seen, [1, 2, 4, 8]);
+    }
+
+    #[test]
+    fn one_lost_connection_is_not_an_outage() {
+        let mut health = healthy(5);
+        for _ in 0..5 {
+            health.on_put(1000 * MS, 1000 * MS, PutHealth::Transient);
+        }
+        assert_eq!(health.name(), Name::Healthy);
+        health.on_put(1001 * MS, 1001 * MS, PutHealth::Open);
+        health.on_put(9000 * MS, 9000 * MS, PutHealth::Transient);
+        health.on_put(9001 * MS, 9001 * MS, PutHealth::Transient);
+        assert_eq!(health.name(), Name::Healthy, "the streak began anew");
+    }
+
+    #[test]
+    fn sustained_failure_is_an_outage() {
+        let mut health = healthy(5);
+        health.on_put(1000 * MS, 1000 * MS, PutHealth::Transient);
+        health.on_put(1200 * MS, 1200 * MS, PutHealth::Transient);
+        assert_eq!(health.name(), Name::Healthy);
+        health.on_put(1600 * MS, 1600 * MS, PutHealth::Transient);
+        assert_eq!((health.name(), health.permits()), (Name::Unhealthy, 0));
+    }
+
+    #[test]
+    fn puts_that_hung_until_their_time_out_are_an_outage_at_once() {
+        let mut health = healthy(5);
+        for _ in 0..3 {
+            health.on_put(1000 * MS, 11_000 * MS, PutHealth::Transient);
+        }
+        assert_eq!(health.name(), Name::Unhealthy);
+    }
+
+    #[test]
+    fn misconfigured_is_an_outage_at_once_and_throttling_never() {
+        let mut health = healthy(5);
+        for second in 0..1000 {
+            health.on_put(
+                Duration::from_secs(second),
+                Duration::from_secs(second),
+                PutHealth::Throttled,
+            );
+        }
+        assert_eq!(health.name(), Name::Healthy);
+        health.on_put(MS, MS, PutHealth::Misconfigured);
+        assert_eq!(health.name(), Name::Unhealthy);
+    }
+
+    #[test]
+    fn a_failed_canary_falls_back_and_waits_longer() {
+        let mut health = Health::new(4, 3);
+        let mut now = Duration::ZERO;
+        for attempt in 1..40 {
+            assert!(health.on_time(now));
+            health.on_verdict(now, Verdict::Unknown);
+            assert_eq!(health.permits(), 1);
+            health.on_put(now, now, PutHealth::Transient);
+            let State::Unhealthy {
+                attempt: failed,
+                retry_at,
+            } = *health.state()
+            else {
+                panic!("still up")
+            };
+            assert_eq!(failed, attempt);
+            assert!(retry_at >= now + PROBE_DELAY_MIN && retry_at <= now + PROBE_DELAY_MAX);
+            assert!(!health.on_time(retry_at - MS));
+            now = retry_at;
+        }
+    }
+
+    #[test]
+    fn a_late_success_while_down_brings_the_next_probe_forward() {
+        let mut health = healthy(5);
+        health.on_put(MS, MS, PutHealth::Misconfigured);
+        health.on_put(2 * MS, 2 * MS, PutHealth::Open);
+        assert!(health.on_time(2 * MS));
+        assert_eq!(
+            health.permits(),
+            0,
+            "but shards are verified before anything is sent"
+        );
+    }
+
+    #[test]
+    fn every_event_in_every_state_keeps_the_promises() {
+        let states = [
+            State::Healthy {
+                failures: 0,
+                failing_since: Duration::ZERO,
+            },
+            State::Healthy {
+                failures: 2,
+                failing_since: Duration::ZERO,
+            },
+            State::Unhealthy {
+                attempt: 3,
+                retry_at: 5000 * MS,
+            },
+            State::VerifyingShards { attempt: 1 },
+            State::VerifyingCanary { attempt: 1 },
+            State::Recovering {
+                permits: 2,
+                accepted: 1,
+            },
+        ];
+        let now = 2000 * MS;
+        for state in &states {
+            for put in [
+                PutHealth::Open,
+                PutHealth::Throttled,
+                PutHealth::Transient,
+                PutHealth::Misconfigured,
+            ] {
+                let mut health = Health::new(5, 1);
+                health.state = state.clone();
+                let was_up = health.permits() > 0;
+                health.on_put(now, now, put);
+                let is_up = health.permits() > 0;
+                assert!(
+                    was_up || !is_up,
+                    "{state:?} + {put:?}: a put alone never brings an output up"
+                );
+                let harmless = matches!(put, PutHealth::Open | PutHealth::Throttled);
+                assert!(
+                    !was_up || is_up || !harmless,
+                    "{state:?} + {put:?}: an open way never brings it down"
+                );
+                assert!(
+                    put != PutHealth::Misconfigured || !is_up,
+                    "{state:?}: misconfigured stops sending"
+                );
+            }
+            for verdict in [Verdict::Covered, Verdict::Unknown, Verdict::Bad] {
+                let mut health = Health::new(5, 1);
+                health.state = state.clone();
+                health.on_verdict(now, verdict);
+                let asked = matches!(state, State::VerifyingShards { .. });
+                assert!(
+                    asked || health.state == *state,
+                    "{state:?}: an answer nobody asked for changes nothing"
+                );
+            }
+        }
+    }
+}

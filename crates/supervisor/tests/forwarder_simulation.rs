@@ -1,0 +1,317 @@
+//! The forwarder's machine against a simulated queue and service in virtual time: one seed a run, thousands of runs.
+//! Each failure prints its seed; `MILLPOND_SEED=n` repeats that run alone.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use millpond::config::checked::{Backpressure, OnFull, QueueMode};
+use millpond::forwarder::{Action, Event, Forwarder, Key, Policy, PutResult};
+use millpond::health::{PutHealth, Verdict};
+
+const BATCHES: u64 = 120;
+const STEPS_MAX: u32 = 200_000;
+
+/// A world in which the link comes and goes, the queue fills up and empties, and answers take their time.
+struct World {
+    rng: fastrand::Rng,
+    now: Duration,
+    machine: Forwarder,
+    policy: Policy,
+    /// What happens later: (when, tie-breaker) → event.
+    agenda: BTreeMap<(Duration, u64), Event>,
+    tie: u64,
+    given: u64,
+    /// The queue: ids in the order of their sequence, how far it was read, what is not yet durable.
+    queue: Vec<u64>,
+    durable: usize,
+    read: usize,
+    parked: VecDeque<u64>,
+    room: bool,
+    link_up: bool,
+    delivered: Vec<u64>,
+    acknowledged: BTreeSet<u64>,
+    dropped: BTreeSet<u64>,
+    abandoned: BTreeSet<u64>,
+    unanswered_puts: usize,
+    finished: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let after = Duration::from_secs(2);
+        let modes = [
+            QueueMode::Error,
+            QueueMode::Always,
+            QueueMode::Backpressure { after },
+        ];
+        let policy = Policy {
+            backpressure: [
+                Backpressure::Block,
+                Backpressure::Drop,
+                Backpressure::Queue,
+                Backpressure::Queue,
+            ][rng.usize(..4)],
+            queue_mode: modes[rng.usize(..3)],
+            strict_ordering: rng.bool(),
+            on_full: if rng.bool() { OnFull::Block } else { OnFull::Drop },
+            concurrency: [1, 2, 5, 32][rng.usize(..4)],
+        };
+        let machine = Forwarder::new(policy.clone(), false, seed);
+        Self {
+            rng,
+            now: Duration::ZERO,
+            machine,
+            policy,
+            agenda: BTreeMap::new(),
+            tie: 0,
+            given: 0,
+            queue: Vec::new(),
+            durable: 0,
+            read: 0,
+            parked: VecDeque::new(),
+            room: true,
+            link_up: true,
+            delivered: Vec::new(),
+            acknowledged: BTreeSet::new(),
+            dropped: BTreeSet::new(),
+            abandoned: BTreeSet::new(),
+            unanswered_puts: 0,
+            finished: false,
+        }
+    }
+
+    fn later(&mut self, ms_max: u64, event: Event) {
+        self.tie += 1;
+        let due = self.now + Duration::from_millis(self.rng.u64(1..=ms_max));
+        self.agenda.insert((due, self.tie), event);
+    }
+
+    fn step(&mut self, event: Event) {
+        let mut actions = Vec::new();
+        self.machine.handle(self.now, event, &mut actions);
+        for action in actions {
+            self.perform(action);
+        }
+        assert!(
+            self.unanswered_puts <= self.policy.concurrency as usize,
+            "more puts than permitted"
+        );
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Put(key) => self.put(key),
+            Action::Done(key) => {
+                let id = self.id(key);
+                assert!(
+                    self.delivered.contains(&id),
+                    "{id} acknowledged without having been accepted"
+                );
+                self.acknowledged.insert(id);
+            }
+            Action::Spool(id) => self.parked.push_back(id),
+            Action::Drop(id, _) => assert!(self.dropped.insert(id)),
+            Action::Abandon(id) => assert!(self.abandoned.insert(id)),
+            Action::Forget(_) => {}
+            Action::Verify => {
+                let verdict = match (self.link_up, self.rng.u8(..10)) {
+                    (true, 0..8) => Verdict::Covered,
+                    (true, _) => Verdict::Unknown,
+                    (false, _) => Verdict::Bad,
+                };
+                self.later(50, Event::Verified(verdict));
+            }
+            Action::Read(max) => self.read_back(max),
+            Action::Finished => self.finished = true,
+        }
+    }
+
+    fn put(&mut self, key: Key) {
+        self.unanswered_puts += 1;
+        let chance = self.rng.u8(..100);
+        let (finished, progressed, health) = match (self.link_up, chance) {
+            (true, 0..70) => (true, true, PutHealth::Open),
+            (true, 70..85) => (false, true, PutHealth::Throttled),
+            (true, 85..95) => (false, false, PutHealth::Throttled),
+            (true, _) => (false, false, PutHealth::Transient),
+            (false, 0..90) => (false, false, PutHealth::Transient),
+            (false, _) => (false, false, PutHealth::Misconfigured),
+        };
+        if finished {
+            let id = self.id(key);
+            self.check_order(key, id);
+            self.delivered.push(id);
+        }
+        let result = PutResult {
+            finished,
+            progressed,
+            health,
+            since: self.now,
+        };
+        self.later(if self.link_up { 30 } else { 3000 }, Event::Put { key, result });
+    }
+
+    /// With one put at a time and strict ordering nothing overtakes anything.
+    fn check_order(&self, key: Key, id: u64) {
+        if self.policy.strict_ordering && self.policy.concurrency == 1 {
+            let last = self.delivered.last().copied();
+            assert!(
+                last.is_none_or(|last| last < id),
+                "{key:?} = {id} passed {last:?}"
+            );
+        }
+    }
+
+    fn id(&self, key: Key) -> u64 {
+        match key {
+            Key::Live(id) => id,
+            Key::Queued(sequence) => self.queue[sequence as usize],
+        }
+    }
+
+    fn read_back(&mut self, max: usize) {
+        for _ in 0..max.min(self.durable - self.read) {
+            self.tie += 1;
+            self.agenda
+                .insert((self.now, self.tie), Event::Read(self.read as u64));
+            self.read += 1;
+        }
+        self.tie += 1;
+        let more = self.read < self.durable;
+        self.agenda.insert((self.now, self.tie), Event::ReadDone { more });
+    }
+
+    /// The queue makes durable what it was given, while it has room.
+    fn sync_queue(&mut self) {
+        while self.room
+            && let Some(id) = self.parked.pop_front()
+        {
+            self.queue.push(id);
+            self.durable += 1;
+            self.step(Event::Spooled(id));
+        }
+    }
+
+    fn run(&mut self) {
+        let stop_at = self
+            .rng
+            .bool()
+            .then(|| Duration::from_millis(self.rng.u64(1..60_000)));
+        let mut stopped = false;
+        let mut ended = false;
+        for _ in 0..STEPS_MAX {
+            if self.finished {
+                return;
+            }
+            self.weather();
+            self.sync_queue();
+            if !stopped && stop_at.is_some_and(|at| self.now >= at) {
+                stopped = true;
+                self.step(Event::Stop);
+            }
+            if !stopped && self.given < BATCHES && self.machine.wants_live() {
+                self.step(Event::Live(self.given));
+                self.given += 1;
+            }
+            if !ended && (stopped || self.given == BATCHES) {
+                ended = true;
+                self.step(Event::InputsEnded);
+            }
+            self.advance();
+        }
+        panic!("no end after {STEPS_MAX} steps: {:?}", self.machine);
+    }
+
+    /// For the first two minutes the link and the disk have their moods; then both are well, so that a drain must end.
+    fn weather(&mut self) {
+        let calm = self.now > Duration::from_secs(120);
+        if calm || self.rng.u8(..50) == 0 {
+            self.link_up = calm || self.rng.bool();
+        }
+        if calm || self.rng.u8(..50) == 0 {
+            let room = calm || self.rng.bool();
+            if room != self.room {
+                self.room = room;
+                self.step(Event::QueueRoom(room));
+            }
+        }
+    }
+
+    fn advance(&mut self) {
+        let event_at = self.agenda.first_key_value().map(|((due, _), _)| *due);
+        let timer_at = self.machine.deadline();
+        let tick = self.now + Duration::from_millis(self.rng.u64(1..200));
+        let next = event_at
+            .into_iter()
+            .chain(timer_at)
+            .chain([tick])
+            .min()
+            .unwrap_or(tick);
+        self.now = self.now.max(next);
+        if event_at == Some(next) || event_at.is_some_and(|at| at <= self.now) {
+            if let Some((_, event)) = self.agenda.pop_first() {
+                if matches!(event, Event::Put { .. }) {
+                    self.unanswered_puts -= 1;
+                }
+                self.step(event);
+            }
+        } else if timer_at == Some(next) {
+            self.step(Event::Time);
+        }
+    }
+
+    /// Every batch that was given has exactly one fate, and only a policy or a stop keeps one from being delivered.
+    fn check(&self) {
+        let queued: BTreeSet<u64> = self
+            .queue
+            .iter()
+            .copied()
+            .chain(self.parked.iter().copied())
+            .collect();
+        for id in 0..self.given {
+            let fates = [
+                self.acknowledged.contains(&id),
+                queued.contains(&id) && !self.acknowledged.contains(&id),
+                self.dropped.contains(&id),
+                self.abandoned.contains(&id),
+            ];
+            assert_eq!(
+                fates.iter().filter(|fate| **fate).count(),
+                1,
+                "batch {id}: {fates:?}"
+            );
+        }
+        let once: BTreeSet<u64> = self.delivered.iter().copied().collect();
+        assert_eq!(once.len(), self.delivered.len(), "a batch was accepted twice");
+        if self.policy.backpressure == Backpressure::Block {
+            assert!(self.dropped.is_empty() && queued.is_empty());
+        }
+        if self.policy.on_full == OnFull::Block && self.policy.backpressure == Backpressure::Queue {
+            assert!(self.dropped.is_empty());
+        }
+        if self.given == BATCHES && self.abandoned.is_empty() && self.dropped.is_empty() && queued.is_empty()
+        {
+            assert_eq!(self.acknowledged.len() as u64, BATCHES);
+        }
+    }
+}
+
+fn run(seed: u64) -> Result<(), String> {
+    let outcome = std::panic::catch_unwind(|| {
+        let mut world = World::new(seed);
+        world.run();
+        world.check();
+    });
+    outcome.map_err(|_| format!("seed {seed} failed: MILLPOND_SEED={seed} repeats it"))
+}
+
+#[test]
+fn nothing_is_lost_reordered_or_stuck() -> Result<(), String> {
+    if let Ok(seed) = std::env::var("MILLPOND_SEED") {
+        return run(seed
+            .parse()
+            .map_err(|_| format!("MILLPOND_SEED={seed} is not a number"))?);
+    }
+    (0..5_000).try_for_each(run)
+}
