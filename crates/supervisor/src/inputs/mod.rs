@@ -1,1 +1,126 @@
-//! Where events come from.
+//! Where events come from: files that grow, and standard input.
+//!
+//! Each input runs on a thread of its own, so that a slow disk or a dead network mount holds up that input and no
+//! other. It hands [chunks](crate::chunk::Chunk) of whole lines to the outputs and remembers a position only once every
+//! line before it is delivered or durable.
+//!
+//! A stop goes like this: the `stop` signal becomes `true`; the input reads no more and gives its way to the outputs
+//! away, so that they can see the end; it waits until each of its receipts has come back, writes its positions and
+//! ends. An input therefore ends only after the outputs have settled or dropped what it gave them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::chunk::{Codec, Fanout};
+use crate::config::checked::{FileInput, Input, InputKind};
+
+mod counters;
+mod error;
+mod stdin;
+
+pub use counters::InputCounters;
+pub use error::InputError;
+pub use stdin::run_stdin;
+
+/// What every input needs beside its own settings.
+#[derive(Debug, Clone)]
+pub struct InputContext {
+    /// Id of the input in the configuration.
+    pub input: Arc<str>,
+    /// How its lines become events.
+    pub codec: Codec,
+    /// Longest line in bytes, without its line end; a longer one is cut and counted.
+    pub max_line: usize,
+    /// The way to the outputs.
+    pub out: Fanout,
+    /// Becomes `true`, or is dropped, when the input shall stop.
+    pub stop: watch::Receiver<bool>,
+    /// What the input counts.
+    pub counters: Arc<InputCounters>,
+    /// Directory of the inputs' positions, `<data_dir>/inputs`; each input has a directory of its own in it.
+    pub positions_dir: PathBuf,
+}
+
+/// A running input.
+#[derive(Debug)]
+pub struct InputHandle {
+    /// Id of the input in the configuration.
+    pub id: Arc<str>,
+    /// What it counts.
+    pub counters: Arc<InputCounters>,
+    done: oneshot::Receiver<Result<(), InputError>>,
+}
+
+impl InputHandle {
+    /// Waits until the input has ended: stopped, at the end of standard input, or failed. May be dropped and called
+    /// again until it has returned once.
+    ///
+    /// # Errors
+    /// Why the input ended although nobody asked it to.
+    pub async fn finished(&mut self) -> Result<(), InputError> {
+        (&mut self.done).await.unwrap_or_else(|_| {
+            Err(InputError::Panicked {
+                input: Arc::clone(&self.id),
+            })
+        })
+    }
+}
+
+/// Starts an input on a thread of its own. Dropping the handle does not stop it; `stop` does.
+///
+/// # Errors
+/// [`InputError::Thread`] when the operating system gives no thread or no event loop.
+pub fn spawn(
+    input: &Input,
+    data_dir: &Path,
+    out: Fanout,
+    stop: watch::Receiver<bool>,
+    counters: Arc<InputCounters>,
+) -> Result<InputHandle, InputError> {
+    let id: Arc<str> = input.id.as_str().into();
+    let ctx = InputContext {
+        input: Arc::clone(&id),
+        codec: input.codec,
+        max_line: input.max_line,
+        out,
+        stop,
+        counters: Arc::clone(&counters),
+        positions_dir: data_dir.join("inputs"),
+    };
+    let kind = input.kind.clone();
+    let thread_error = |source| InputError::Thread {
+        input: Arc::clone(&id),
+        source,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(thread_error)?;
+    let (tell, done) = oneshot::channel();
+    std::thread::Builder::new()
+        .name(format!("input {id}"))
+        .spawn(move || {
+            let ended = runtime.block_on(async move {
+                match kind {
+                    InputKind::File(config) => run_file(config, ctx).await,
+                    InputKind::Stdin => run_stdin(ctx).await,
+                }
+            });
+            if let Err(Err(error)) = tell.send(ended) {
+                tracing::error!(error = %error, "an input failed and nobody was left to hear it");
+            }
+        })
+        .map_err(thread_error)?;
+    Ok(InputHandle { id, counters, done })
+}
+
+/// Reads files that match the patterns until told to stop.
+///
+/// # Errors
+/// When positions cannot be read or written, or a pattern is not one. Trouble with a single file is no error: it is
+/// logged, counted and tried again.
+pub async fn run_file(config: FileInput, ctx: InputContext) -> Result<(), InputError> {
+    todo!("{config:?} {ctx:?}")
+}

@@ -1,0 +1,60 @@
+//! Why an input ends without having been asked to.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why an input ended, or could not begin. Each one needs a person.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The operating system gave no thread or no event loop.
+    #[error(
+        "input {input}: cannot start its thread: {source}; check the limits on threads and open files (ulimit -u, ulimit -n)"
+    )]
+    Thread {
+        /// Id of the input.
+        input: Arc<str>,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The input's thread panicked; the panic itself is in the log.
+    #[error("input {input}: its thread panicked; this is a bug, please report it with the log")]
+    Panicked {
+        /// Id of the input.
+        input: Arc<str>,
+    },
+    /// A pattern is not one.
+    #[error("input {input}: the pattern {pattern:?} is not valid: {reason}")]
+    Pattern {
+        /// Id of the input.
+        input: Arc<str>,
+        /// The pattern as it was written.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Positions cannot be opened, read or written.
+    #[error("input {input}: cannot keep positions in {}: {reason}", dir.display())]
+    Positions {
+        /// Id of the input.
+        input: Arc<str>,
+        /// Directory of the position files.
+        dir: PathBuf,
+        /// What happened, and what to do.
+        reason: String,
+    },
+    /// Standard input cannot be read.
+    #[error("input {input}: cannot read standard input: {source}")]
+    Stdin {
+        /// Id of the input.
+        input: Arc<str>,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Every output has stopped taking events although the input was not told to stop.
+    #[error("input {input}: no output takes events any more; the log of the outputs says why")]
+    OutputsClosed {
+        /// Id of the input.
+        input: Arc<str>,
+    },
+}
