@@ -1,1 +1,60 @@
-//! Stub.
+//! A durable first-in-first-out queue of opaque batches, kept in segment files.
+//!
+//! What [`Queue::commit`] has confirmed survives `kill -9`, power loss (as far as the disk keeps
+//! what it confirmed), a full disk and I/O errors; it is read back in order, checked byte for
+//! byte, until it is acknowledged and the acknowledgement is durable itself.
+//!
+//! What this crate is not: it is not asynchronous, it has no clock (times are handed in), it
+//! knows nothing of what a batch contains, and it does not decide what a full queue means.
+//!
+//! ```no_run
+//! use millpond_queue::{BatchInfo, Fs, Options, Queue, Sequence};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (mut queue, recovery) = Queue::open(Fs::create("queues/main".as_ref())?, Options::default())?;
+//! for finding in &recovery.findings {
+//!     eprintln!("{finding}");
+//! }
+//! queue.append(BatchInfo { kind: 1, events: 2, ..BatchInfo::default() }, &["two events".into()])?;
+//! let durable = queue.commit()?; // Only now may the input be told.
+//! let mut reader = queue.reader(queue.acked());
+//! while let Some(frame) = reader.next()? {
+//!     // Send `frame.payload`, then:
+//!     queue.ack(frame.sequence);
+//! }
+//! queue.checkpoint()?; // The acknowledgement is durable, delivered segments are gone.
+//! assert_eq!(queue.acked(), durable.upto);
+//! queue.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Files
+//!
+//! ```text
+//! LOCK                        held by flock, contains the process id
+//! 00000000000000000001.seg    segments, named by the sequence of their first batch
+//! cursor.a  cursor.b          where the consumer is: two slots, the newest valid one counts
+//! quarantine/                 damaged bytes, set aside, never deleted
+//! catalog/                    a rebuildable index; may be deleted while the queue is closed
+//! ```
+
+mod batch;
+pub mod checkpoint;
+mod error;
+pub mod inspect;
+mod options;
+mod queue;
+mod reader;
+mod recovery;
+mod stats;
+pub mod storage;
+
+pub use batch::{BatchInfo, Durable, Frame, Sequence};
+pub use error::{AppendError, CloseError, CommitError, FullReason, OpenError, ReadError};
+pub use options::Options;
+pub use queue::{CheckpointOutcome, Queue};
+pub use reader::Reader;
+pub use recovery::{Finding, Recovery};
+pub use stats::Stats;
+pub use storage::{Storage, fs::Fs};

@@ -1,0 +1,129 @@
+//! One error per operation; each variant is a decision for the caller.
+
+use std::{fmt, io};
+
+use crate::batch::Sequence;
+
+/// Why the queue takes nothing more for now. None of these is a failure: room comes back when
+/// batches are acknowledged, or when somebody frees space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FullReason {
+    /// The next segment would take the queue over `size_bytes_max`.
+    SizeMax,
+    /// The next segment would leave less than `free_bytes_min` on the file system.
+    FreeMin,
+    /// The file system (or a quota on it) has no space left.
+    NoSpace,
+    /// `staged_bytes_max` is reached: commit first.
+    Staged,
+}
+
+impl fmt::Display for FullReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FullReason::SizeMax => "the queue has reached its size limit",
+            FullReason::FreeMin => "the file system has no more than the free space to be left",
+            FullReason::NoSpace => "no space left on the file system of the queue",
+            FullReason::Staged => "too much is appended and not committed",
+        })
+    }
+}
+
+/// Why a queue could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process owns the queue.
+    #[error("the queue is in use by {}; stop it, or use another directory", owner(*pid))]
+    Locked {
+        /// The process, as it wrote itself into the lock file.
+        pid: Option<u32>,
+    },
+    /// A file was written by a newer version of this program.
+    #[error("{file} has format version {version}, this program knows up to {known}: use a newer millpond")]
+    Unsupported {
+        /// The file, relative to the queue's directory.
+        file: String,
+        /// The version found.
+        version: u16,
+        /// The newest version known here.
+        known: u16,
+    },
+    /// A file has the name of a segment and is none of this queue.
+    #[error("{file} is not a segment of this queue ({reason}): move it out of the directory")]
+    Foreign {
+        /// The file, relative to the queue's directory.
+        file: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The disk did not answer; nothing was decided and nothing changed for good.
+    #[error("opening the queue: {doing}: {source}")]
+    Io {
+        /// What was being done, and to which file.
+        doing: String,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+}
+
+fn owner(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+/// Why a batch was not staged.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// No room for now: try again later, or do what the policy for a full queue says.
+    #[error("{0}")]
+    Full(FullReason),
+    /// The batch can never be stored.
+    #[error("a batch of {bytes} bytes is more than the {bytes_max} a queue can hold")]
+    TooLarge {
+        /// Payload bytes of the batch.
+        bytes: u64,
+        /// Payload bytes possible.
+        bytes_max: u64,
+    },
+    /// The file system could not be asked for its free space.
+    #[error("asking the file system for its free space: {0}")]
+    Failed(io::Error),
+}
+
+/// Why staged batches are not durable. They stay staged in every case; what became durable
+/// before the error is in `Queue::durable`.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// No room for now: call again later. Nothing half-written is visible.
+    #[error("{0}")]
+    Full(FullReason),
+    /// Writing failed, in the segment and in a new one as well.
+    #[error("writing to the queue failed, in a new segment as well: {0}")]
+    Failed(io::Error),
+}
+
+/// Why nothing could be read. Damage is never an error: it is set aside, counted and skipped.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The disk did not answer. The reader stays where it is; call again, or give up.
+    #[error("reading {file} at sequence {sequence}: {source}")]
+    Io {
+        /// The segment, relative to the queue's directory.
+        file: String,
+        /// The sequence that was wanted.
+        sequence: Sequence,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+}
+
+/// Why a queue did not close cleanly. What had been committed is durable all the same; the next
+/// open recovers.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseError {
+    /// Staged batches could not be made durable.
+    #[error("committing what was staged: {0}")]
+    Commit(#[from] CommitError),
+    /// The tail could not be sealed or the cursor could not be written.
+    #[error("closing the queue: {0}")]
+    Io(#[from] io::Error),
+}

@@ -1,0 +1,246 @@
+//! A real directory.
+
+use std::{
+    collections::hash_map::RandomState,
+    fs::{self, File, OpenOptions, TryLockError},
+    hash::BuildHasher,
+    io::{self, IoSlice, Read, Write},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+use super::{LockError, Storage, StorageFile};
+
+const LOCK: &str = "LOCK";
+
+/// A real directory.
+#[derive(Debug, Clone)]
+pub struct Fs {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    directory: PathBuf,
+    lock: Mutex<Option<File>>,
+}
+
+impl Fs {
+    /// The directory `directory`, made (with its parents) if it is not there.
+    pub fn create(directory: &Path) -> io::Result<Fs> {
+        create_directories(directory)?;
+        Fs::existing(directory)
+    }
+
+    /// The directory `directory`, which must be there; for looking, nothing is written.
+    pub fn existing(directory: &Path) -> io::Result<Fs> {
+        let metadata = fs::metadata(directory)?;
+        if !metadata.is_dir() {
+            return Err(io::Error::new(
+                io::ErrorKind::NotADirectory,
+                format!("{} is not a directory", directory.display()),
+            ));
+        }
+        Ok(Fs {
+            shared: Arc::new(Shared {
+                directory: directory.to_owned(),
+                lock: Mutex::new(None),
+            }),
+        })
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.shared.directory
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.shared.directory.join(name)
+    }
+}
+
+/// Makes a directory and those above it, each durable in its parent.
+fn create_directories(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let parent = match directory.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create_directories(parent)?;
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(parent)?.sync_all()
+}
+
+fn occupied_bytes(path: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        // A file may go away while we look; then it occupies nothing.
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => bytes += occupied_bytes(&entry.path())?,
+            Ok(metadata) => bytes += metadata.blocks() * 512,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
+}
+
+impl Storage for Fs {
+    type File = FsFile;
+
+    fn list(&self, directory: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.path(directory)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                continue;
+            }
+            // A name that is not UTF-8 cannot be one of ours.
+            if let Ok(name) = entry.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<FsFile> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        options.open(self.path(name)).map(FsFile)
+    }
+
+    fn open(&self, name: &str) -> io::Result<FsFile> {
+        File::open(self.path(name)).map(FsFile)
+    }
+
+    fn open_write(&self, name: &str) -> io::Result<FsFile> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.path(name))
+            .map(FsFile)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path(name))
+    }
+
+    fn create_directory(&self, name: &str) -> io::Result<()> {
+        create_directories(&self.path(name))
+    }
+
+    fn sync_directory(&self, directory: &str) -> io::Result<()> {
+        File::open(self.path(directory))?.sync_all()
+    }
+
+    fn lock(&self) -> Result<(), LockError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(self.path(LOCK))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+            Err(TryLockError::WouldBlock) => {
+                let mut owner = String::new();
+                // Who holds it is a courtesy; that it is held is the answer.
+                let pid = match file.read_to_string(&mut owner) {
+                    Ok(_) => owner.trim().parse().ok(),
+                    Err(_) => None,
+                };
+                return Err(LockError::Held { pid });
+            }
+        }
+        // On a full disk the number may not fit; the lock holds all the same.
+        let written = file
+            .set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        if let Err(error) = written {
+            tracing::debug!(%error, "the lock file could not take the process id");
+        }
+        *self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        Ok(())
+    }
+
+    fn unlock(&self) {
+        self.shared
+            .lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let status = statvfs(&self.shared.directory)?;
+        Ok(status.f_bavail.saturating_mul(status.f_frsize))
+    }
+
+    fn directory_bytes(&self, directory: &str) -> io::Result<u64> {
+        match occupied_bytes(&self.path(directory)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            bytes => bytes,
+        }
+    }
+
+    fn random(&self) -> u64 {
+        // The standard library seeds its hash maps from the operating system.
+        RandomState::new().hash_one(0u8)
+    }
+
+    fn real_path(&self, directory: &str) -> Option<PathBuf> {
+        Some(self.path(directory))
+    }
+}
+
+/// A file in a real directory.
+#[derive(Debug)]
+pub struct FsFile(File);
+
+impl StorageFile for FsFile {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, position)
+    }
+
+    fn write_vectored_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwritev(&self.0, buffers, position)?)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        match fallocate(&self.0, FallocateFlags::KEEP_SIZE, 0, bytes) {
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.0.set_len(bytes)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn allocated_bytes(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.blocks() * 512)
+    }
+}
