@@ -54,14 +54,8 @@ struct Shared {
 impl Receipt {
     /// Makes the first share; `notify` is called exactly once, with whether all shares were settled.
     pub fn new(notify: impl FnOnce(bool) + Send + Sync + 'static) -> Self {
-        let inner = Arc::new(Shared {
-            all_settled: AtomicBool::new(true),
-            notify: Some(Box::new(notify)),
-        });
-        Self {
-            inner,
-            settled: false,
-        }
+        let inner = Arc::new(Shared { all_settled: AtomicBool::new(true), notify: Some(Box::new(notify)) });
+        Self { inner, settled: false }
     }
 
     /// Gives this share back: its events are delivered, durable, or dropped by a policy and counted.
@@ -72,10 +66,7 @@ impl Receipt {
 
 impl Clone for Receipt {
     fn clone(&self) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-            settled: false,
-        }
+        Self { inner: Arc::clone(&self.inner), settled: false }
     }
 }
 
@@ -97,9 +88,7 @@ impl Drop for Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
-            .field("all_settled", &self.all_settled)
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("all_settled", &self.all_settled).finish_non_exhaustive()
     }
 }
 

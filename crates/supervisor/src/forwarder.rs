@@ -151,10 +151,7 @@ enum Stage {
     Spooling,
 }
 
-const FRESH: Stage = Stage::Ready {
-    attempt: 0,
-    due: Duration::ZERO,
-};
+const FRESH: Stage = Stage::Ready { attempt: 0, due: Duration::ZERO };
 
 /// The machine of one output.
 #[derive(Debug)]
@@ -168,6 +165,8 @@ pub struct Forwarder {
     /// Durable batches that were not read yet.
     unread: bool,
     reading: bool,
+    /// A batch became durable after the reading that goes on had begun, which may have missed it.
+    spooled_while_reading: bool,
     queue_room: bool,
     /// Since when a live batch has waited for a permit while the output was up.
     slow_since: Option<Duration>,
@@ -191,6 +190,7 @@ impl Forwarder {
             queued: BTreeMap::new(),
             unread: backlog,
             reading: false,
+            spooled_while_reading: false,
             queue_room: true,
             slow_since: None,
             inputs_ended: false,
@@ -237,11 +237,7 @@ impl Forwarder {
             (QueueMode::Backpressure { after }, Some(since)) => Some(since + after),
             _ => None,
         };
-        retries
-            .chain(self.health.deadline())
-            .chain(slow)
-            .filter(|due| *due > self.now)
-            .min()
+        retries.chain(self.health.deadline()).chain(slow).filter(|due| *due > self.now).min()
     }
 
     /// Takes in what happened and says what to do now.
@@ -262,7 +258,7 @@ impl Forwarder {
             Event::ReadDone { more } => {
                 assert!(self.reading, "an answer to a read that was not asked for");
                 self.reading = false;
-                self.unread = more;
+                self.unread = more || std::mem::take(&mut self.spooled_while_reading);
             }
             Event::InputsEnded => self.inputs_ended = true,
             Event::Stop => self.stopping = true,
@@ -279,10 +275,7 @@ impl Forwarder {
     }
 
     fn on_live(&mut self, id: u64) {
-        assert!(
-            self.live.keys().next_back().is_none_or(|last| *last < id),
-            "live batches come in order"
-        );
+        assert!(self.live.keys().next_back().is_none_or(|last| *last < id), "live batches come in order");
         self.live.insert(id, FRESH);
     }
 
@@ -305,14 +298,8 @@ impl Forwarder {
             actions.push(Action::Done(key));
             return;
         }
-        let attempt = if result.progressed {
-            1
-        } else {
-            attempt.saturating_add(1)
-        };
-        let bound = RETRY_DELAY_FIRST
-            .saturating_mul(1 << (attempt - 1).min(16))
-            .min(RETRY_DELAY_MAX);
+        let attempt = if result.progressed { 1 } else { attempt.saturating_add(1) };
+        let bound = RETRY_DELAY_FIRST.saturating_mul(1 << (attempt - 1).min(16)).min(RETRY_DELAY_MAX);
         let due = now + bound.mul_f64(self.rng.f64()).max(RETRY_DELAY_MIN);
         map.insert(id, Stage::Ready { attempt, due });
     }
@@ -330,28 +317,18 @@ impl Forwarder {
 
     fn on_spooled(&mut self, id: u64) {
         let stage = self.live.remove(&id);
-        assert_eq!(
-            stage,
-            Some(Stage::Spooling),
-            "batch {id} became durable without having been spooled"
-        );
+        assert_eq!(stage, Some(Stage::Spooling), "batch {id} became durable without having been spooled");
         self.unread = true;
+        self.spooled_while_reading = self.reading;
     }
 
     fn spools(&self) -> usize {
-        self.live
-            .values()
-            .filter(|stage| **stage == Stage::Spooling)
-            .count()
+        self.live.values().filter(|stage| **stage == Stage::Spooling).count()
     }
 
     fn flying(&self) -> usize {
         let flying = |stage: &&Stage| matches!(stage, Stage::Flying { .. });
-        self.live
-            .values()
-            .chain(self.queued.values())
-            .filter(flying)
-            .count()
+        self.live.values().chain(self.queued.values()).filter(flying).count()
     }
 
     fn is_queueing(&self) -> bool {
@@ -387,12 +364,8 @@ impl Forwarder {
     /// Drops the newest batches beyond those that may wait.
     fn drop_what_has_no_room(&mut self, actions: &mut Vec<Action>) {
         let Some(reason) = self.drop_reason() else { return };
-        let waiting: Vec<u64> = self
-            .live
-            .iter()
-            .filter(|(_, stage)| **stage == FRESH)
-            .map(|(id, _)| *id)
-            .collect();
+        let waiting: Vec<u64> =
+            self.live.iter().filter(|(_, stage)| **stage == FRESH).map(|(id, _)| *id).collect();
         let keep = LIVE_MAX.saturating_sub(self.live.len() - waiting.len() - self.spools());
         for id in waiting.into_iter().skip(keep) {
             self.live.remove(&id);
@@ -449,10 +422,7 @@ impl Forwarder {
 
     fn note_slowness(&mut self, now: Duration) {
         let up = self.health.permits() > 0;
-        let waiting = self
-            .live
-            .values()
-            .any(|stage| matches!(stage, Stage::Ready { .. }));
+        let waiting = self.live.values().any(|stage| matches!(stage, Stage::Ready { .. }));
         match (self.policy.queue_mode, self.slow_since) {
             (QueueMode::Backpressure { .. }, None) if up && waiting => self.slow_since = Some(now),
             // Once spooling has begun it goes on until the backlog is gone.
@@ -487,28 +457,14 @@ impl Forwarder {
     /// While stopping: what cannot be sent or spooled now will not be.
     fn let_go(&mut self, actions: &mut Vec<Action>) {
         let ready = |stage: &Stage| matches!(stage, Stage::Ready { .. });
-        let queued: Vec<u64> = self
-            .queued
-            .iter()
-            .filter(|(_, s)| ready(s))
-            .map(|(id, _)| *id)
-            .collect();
+        let queued: Vec<u64> = self.queued.iter().filter(|(_, s)| ready(s)).map(|(id, _)| *id).collect();
         for sequence in queued {
             self.queued.remove(&sequence);
             actions.push(Action::Forget(sequence));
         }
-        let hopeless = if self.is_queueing() {
-            !self.queue_room
-        } else {
-            self.health.permits() == 0
-        };
+        let hopeless = if self.is_queueing() { !self.queue_room } else { self.health.permits() == 0 };
         if hopeless {
-            let live: Vec<u64> = self
-                .live
-                .iter()
-                .filter(|(_, s)| ready(s))
-                .map(|(id, _)| *id)
-                .collect();
+            let live: Vec<u64> = self.live.iter().filter(|(_, s)| ready(s)).map(|(id, _)| *id).collect();
             for id in live {
                 self.live.remove(&id);
                 actions.push(Action::Abandon(id));

@@ -118,15 +118,8 @@ impl Health {
     #[must_use]
     pub fn new(permits_max: u32, seed: u64) -> Self {
         assert!(permits_max > 0, "an output that may never send");
-        let state = State::Unhealthy {
-            attempt: 0,
-            retry_at: Duration::ZERO,
-        };
-        Self {
-            state,
-            permits_max,
-            rng: fastrand::Rng::with_seed(seed),
-        }
+        let state = State::Unhealthy { attempt: 0, retry_at: Duration::ZERO };
+        Self { state, permits_max, rng: fastrand::Rng::with_seed(seed) }
     }
 
     /// Where the output stands.
@@ -201,61 +194,36 @@ impl Health {
 
     fn on_open(&mut self) {
         self.state = match self.state {
-            State::Healthy { .. } => State::Healthy {
-                failures: 0,
-                failing_since: Duration::ZERO,
-            },
+            State::Healthy { .. } => State::Healthy { failures: 0, failing_since: Duration::ZERO },
             // A put from before the fall got through after all: the way may be open again, look now.
-            State::Unhealthy { attempt, .. } => State::Unhealthy {
-                attempt,
-                retry_at: Duration::ZERO,
-            },
+            State::Unhealthy { attempt, .. } => State::Unhealthy { attempt, retry_at: Duration::ZERO },
             State::VerifyingShards { attempt } => State::VerifyingShards { attempt },
             State::VerifyingCanary { .. } => self.ramp(2),
             State::Recovering { permits, accepted } if accepted + 1 >= permits => self.ramp(permits * 2),
-            State::Recovering { permits, accepted } => State::Recovering {
-                permits,
-                accepted: accepted + 1,
-            },
+            State::Recovering { permits, accepted } => State::Recovering { permits, accepted: accepted + 1 },
         };
     }
 
     fn on_throttled(&mut self) {
         self.state = match self.state {
-            State::Healthy { .. } => State::Healthy {
-                failures: 0,
-                failing_since: Duration::ZERO,
-            },
-            State::VerifyingCanary { .. } => State::Recovering {
-                permits: 1,
-                accepted: 0,
-            },
+            State::Healthy { .. } => State::Healthy { failures: 0, failing_since: Duration::ZERO },
+            State::VerifyingCanary { .. } => State::Recovering { permits: 1, accepted: 0 },
             ref unchanged => unchanged.clone(),
         };
     }
 
     fn on_failed(&mut self, since: Duration, now: Duration, for_good: bool) {
         match self.state {
-            State::Healthy {
-                failures,
-                failing_since,
-            } => {
+            State::Healthy { failures, failing_since } => {
                 // Counted from the put's beginning: one that hung until its time-out has failed for that long.
-                let failing_since = if failures == 0 {
-                    since
-                } else {
-                    failing_since.min(since)
-                };
+                let failing_since = if failures == 0 { since } else { failing_since.min(since) };
                 let failures = failures + 1;
                 let sustained =
                     failures >= FAILURES_MIN && now.saturating_sub(failing_since) >= FAILING_FOR_MIN;
                 if for_good || sustained {
                     self.fall(now, 0);
                 } else {
-                    self.state = State::Healthy {
-                        failures,
-                        failing_since,
-                    };
+                    self.state = State::Healthy { failures, failing_since };
                 }
             }
             State::VerifyingCanary { attempt } => self.fall(now, attempt + 1),
@@ -267,10 +235,7 @@ impl Health {
 
     fn ramp(&self, permits: u32) -> State {
         if permits >= self.permits_max {
-            State::Healthy {
-                failures: 0,
-                failing_since: Duration::ZERO,
-            }
+            State::Healthy { failures: 0, failing_since: Duration::ZERO }
         } else {
             State::Recovering { permits, accepted: 0 }
         }
@@ -284,9 +249,7 @@ impl Health {
 
 /// Full jitter: evenly between nothing and a bound that doubles with the attempt.
 fn jittered(rng: &mut fastrand::Rng, attempt: u32) -> Duration {
-    let bound = PROBE_DELAY_FIRST
-        .saturating_mul(1 << attempt.min(16))
-        .min(PROBE_DELAY_MAX);
+    let bound = PROBE_DELAY_FIRST.saturating_mul(1 << attempt.min(16)).min(PROBE_DELAY_MAX);
     bound.mul_f64(rng.f64()).max(PROBE_DELAY_MIN)
 }
 
@@ -360,11 +323,7 @@ mod tests {
     fn misconfigured_is_an_outage_at_once_and_throttling_never() {
         let mut health = healthy(5);
         for second in 0..1000 {
-            health.on_put(
-                Duration::from_secs(second),
-                Duration::from_secs(second),
-                PutHealth::Throttled,
-            );
+            health.on_put(Duration::from_secs(second), Duration::from_secs(second), PutHealth::Throttled);
         }
         assert_eq!(health.name(), Name::Healthy);
         health.on_put(MS, MS, PutHealth::Misconfigured);
@@ -380,13 +339,7 @@ mod tests {
             health.on_verdict(now, Verdict::Unknown);
             assert_eq!(health.permits(), 1);
             health.on_put(now, now, PutHealth::Transient);
-            let State::Unhealthy {
-                attempt: failed,
-                retry_at,
-            } = *health.state()
-            else {
-                panic!("still up")
-            };
+            let State::Unhealthy { attempt: failed, retry_at } = *health.state() else { panic!("still up") };
             assert_eq!(failed, attempt);
             assert!(retry_at >= now + PROBE_DELAY_MIN && retry_at <= now + PROBE_DELAY_MAX);
             assert!(!health.on_time(retry_at - MS));
@@ -400,61 +353,35 @@ mod tests {
         health.on_put(MS, MS, PutHealth::Misconfigured);
         health.on_put(2 * MS, 2 * MS, PutHealth::Open);
         assert!(health.on_time(2 * MS));
-        assert_eq!(
-            health.permits(),
-            0,
-            "but shards are verified before anything is sent"
-        );
+        assert_eq!(health.permits(), 0, "but shards are verified before anything is sent");
     }
 
     #[test]
     fn every_event_in_every_state_keeps_the_promises() {
         let states = [
-            State::Healthy {
-                failures: 0,
-                failing_since: Duration::ZERO,
-            },
-            State::Healthy {
-                failures: 2,
-                failing_since: Duration::ZERO,
-            },
-            State::Unhealthy {
-                attempt: 3,
-                retry_at: 5000 * MS,
-            },
+            State::Healthy { failures: 0, failing_since: Duration::ZERO },
+            State::Healthy { failures: 2, failing_since: Duration::ZERO },
+            State::Unhealthy { attempt: 3, retry_at: 5000 * MS },
             State::VerifyingShards { attempt: 1 },
             State::VerifyingCanary { attempt: 1 },
-            State::Recovering {
-                permits: 2,
-                accepted: 1,
-            },
+            State::Recovering { permits: 2, accepted: 1 },
         ];
         let now = 2000 * MS;
         for state in &states {
-            for put in [
-                PutHealth::Open,
-                PutHealth::Throttled,
-                PutHealth::Transient,
-                PutHealth::Misconfigured,
-            ] {
+            for put in [PutHealth::Open, PutHealth::Throttled, PutHealth::Transient, PutHealth::Misconfigured]
+            {
                 let mut health = Health::new(5, 1);
                 health.state = state.clone();
                 let was_up = health.permits() > 0;
                 health.on_put(now, now, put);
                 let is_up = health.permits() > 0;
-                assert!(
-                    was_up || !is_up,
-                    "{state:?} + {put:?}: a put alone never brings an output up"
-                );
+                assert!(was_up || !is_up, "{state:?} + {put:?}: a put alone never brings an output up");
                 let harmless = matches!(put, PutHealth::Open | PutHealth::Throttled);
                 assert!(
                     !was_up || is_up || !harmless,
                     "{state:?} + {put:?}: an open way never brings it down"
                 );
-                assert!(
-                    put != PutHealth::Misconfigured || !is_up,
-                    "{state:?}: misconfigured stops sending"
-                );
+                assert!(put != PutHealth::Misconfigured || !is_up, "{state:?}: misconfigured stops sending");
             }
             for verdict in [Verdict::Covered, Verdict::Unknown, Verdict::Bad] {
                 let mut health = Health::new(5, 1);

@@ -17,11 +17,7 @@ impl Window {
     /// Starts fully open.
     #[must_use]
     pub fn new(max: u32) -> Self {
-        Self {
-            limit: f64::from(max),
-            max: f64::from(max),
-            decreased_at: None,
-        }
+        Self { limit: f64::from(max), max: f64::from(max), decreased_at: None }
     }
 
     /// Puts that may be in flight, at least one.
@@ -44,9 +40,7 @@ impl Window {
 
     /// A put was throttled, in part or whole: half as wide.
     pub fn on_throttled(&mut self, now: Duration) {
-        let settled = self
-            .decreased_at
-            .is_none_or(|at| now.saturating_sub(at) >= DECREASE_EVERY);
+        let settled = self.decreased_at.is_none_or(|at| now.saturating_sub(at) >= DECREASE_EVERY);
         if settled {
             self.limit = (self.limit / 2.0).max(1.0);
             self.decreased_at = Some(now);

@@ -33,6 +33,7 @@ struct World {
     dropped: BTreeSet<u64>,
     abandoned: BTreeSet<u64>,
     unanswered_puts: usize,
+    stopped: bool,
     finished: bool,
 }
 
@@ -40,18 +41,10 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let after = Duration::from_secs(2);
-        let modes = [
-            QueueMode::Error,
-            QueueMode::Always,
-            QueueMode::Backpressure { after },
-        ];
+        let modes = [QueueMode::Error, QueueMode::Always, QueueMode::Backpressure { after }];
         let policy = Policy {
-            backpressure: [
-                Backpressure::Block,
-                Backpressure::Drop,
-                Backpressure::Queue,
-                Backpressure::Queue,
-            ][rng.usize(..4)],
+            backpressure: [Backpressure::Block, Backpressure::Drop, Backpressure::Queue, Backpressure::Queue]
+                [rng.usize(..4)],
             queue_mode: modes[rng.usize(..3)],
             strict_ordering: rng.bool(),
             on_full: if rng.bool() { OnFull::Block } else { OnFull::Drop },
@@ -77,6 +70,7 @@ impl World {
             dropped: BTreeSet::new(),
             abandoned: BTreeSet::new(),
             unanswered_puts: 0,
+            stopped: false,
             finished: false,
         }
     }
@@ -93,10 +87,7 @@ impl World {
         for action in actions {
             self.perform(action);
         }
-        assert!(
-            self.unanswered_puts <= self.policy.concurrency as usize,
-            "more puts than permitted"
-        );
+        assert!(self.unanswered_puts <= self.policy.concurrency as usize, "more puts than permitted");
     }
 
     fn perform(&mut self, action: Action) {
@@ -104,10 +95,7 @@ impl World {
             Action::Put(key) => self.put(key),
             Action::Done(key) => {
                 let id = self.id(key);
-                assert!(
-                    self.delivered.contains(&id),
-                    "{id} acknowledged without having been accepted"
-                );
+                assert!(self.delivered.contains(&id), "{id} acknowledged without having been accepted");
                 self.acknowledged.insert(id);
             }
             Action::Spool(id) => self.parked.push_back(id),
@@ -143,12 +131,7 @@ impl World {
             self.check_order(key, id);
             self.delivered.push(id);
         }
-        let result = PutResult {
-            finished,
-            progressed,
-            health,
-            since: self.now,
-        };
+        let result = PutResult { finished, progressed, health, since: self.now };
         self.later(if self.link_up { 30 } else { 3000 }, Event::Put { key, result });
     }
 
@@ -156,10 +139,7 @@ impl World {
     fn check_order(&self, key: Key, id: u64) {
         if self.policy.strict_ordering && self.policy.concurrency == 1 {
             let last = self.delivered.last().copied();
-            assert!(
-                last.is_none_or(|last| last < id),
-                "{key:?} = {id} passed {last:?}"
-            );
+            assert!(last.is_none_or(|last| last < id), "{key:?} = {id} passed {last:?}");
         }
     }
 
@@ -173,8 +153,7 @@ impl World {
     fn read_back(&mut self, max: usize) {
         for _ in 0..max.min(self.durable - self.read) {
             self.tie += 1;
-            self.agenda
-                .insert((self.now, self.tie), Event::Read(self.read as u64));
+            self.agenda.insert((self.now, self.tie), Event::Read(self.read as u64));
             self.read += 1;
         }
         self.tie += 1;
@@ -194,11 +173,7 @@ impl World {
     }
 
     fn run(&mut self) {
-        let stop_at = self
-            .rng
-            .bool()
-            .then(|| Duration::from_millis(self.rng.u64(1..60_000)));
-        let mut stopped = false;
+        let stop_at = self.rng.bool().then(|| Duration::from_millis(self.rng.u64(1..60_000)));
         let mut ended = false;
         for _ in 0..STEPS_MAX {
             if self.finished {
@@ -206,15 +181,15 @@ impl World {
             }
             self.weather();
             self.sync_queue();
-            if !stopped && stop_at.is_some_and(|at| self.now >= at) {
-                stopped = true;
+            if !self.stopped && stop_at.is_some_and(|at| self.now >= at) {
+                self.stopped = true;
                 self.step(Event::Stop);
             }
-            if !stopped && self.given < BATCHES && self.machine.wants_live() {
+            if !self.stopped && self.given < BATCHES && self.machine.wants_live() {
                 self.step(Event::Live(self.given));
                 self.given += 1;
             }
-            if !ended && (stopped || self.given == BATCHES) {
+            if !ended && (self.stopped || self.given == BATCHES) {
                 ended = true;
                 self.step(Event::InputsEnded);
             }
@@ -242,12 +217,7 @@ impl World {
         let event_at = self.agenda.first_key_value().map(|((due, _), _)| *due);
         let timer_at = self.machine.deadline();
         let tick = self.now + Duration::from_millis(self.rng.u64(1..200));
-        let next = event_at
-            .into_iter()
-            .chain(timer_at)
-            .chain([tick])
-            .min()
-            .unwrap_or(tick);
+        let next = event_at.into_iter().chain(timer_at).chain([tick]).min().unwrap_or(tick);
         self.now = self.now.max(next);
         if event_at == Some(next) || event_at.is_some_and(|at| at <= self.now) {
             if let Some((_, event)) = self.agenda.pop_first() {
@@ -263,12 +233,7 @@ impl World {
 
     /// Every batch that was given has exactly one fate, and only a policy or a stop keeps one from being delivered.
     fn check(&self) {
-        let queued: BTreeSet<u64> = self
-            .queue
-            .iter()
-            .copied()
-            .chain(self.parked.iter().copied())
-            .collect();
+        let queued: BTreeSet<u64> = self.queue.iter().copied().chain(self.parked.iter().copied()).collect();
         for id in 0..self.given {
             let fates = [
                 self.acknowledged.contains(&id),
@@ -276,11 +241,7 @@ impl World {
                 self.dropped.contains(&id),
                 self.abandoned.contains(&id),
             ];
-            assert_eq!(
-                fates.iter().filter(|fate| **fate).count(),
-                1,
-                "batch {id}: {fates:?}"
-            );
+            assert_eq!(fates.iter().filter(|fate| **fate).count(), 1, "batch {id}: {fates:?}");
         }
         let once: BTreeSet<u64> = self.delivered.iter().copied().collect();
         assert_eq!(once.len(), self.delivered.len(), "a batch was accepted twice");
@@ -309,9 +270,7 @@ fn run(seed: u64) -> Result<(), String> {
 #[test]
 fn nothing_is_lost_reordered_or_stuck() -> Result<(), String> {
     if let Ok(seed) = std::env::var("MILLPOND_SEED") {
-        return run(seed
-            .parse()
-            .map_err(|_| format!("MILLPOND_SEED={seed} is not a number"))?);
+        return run(seed.parse().map_err(|_| format!("MILLPOND_SEED={seed} is not a number"))?);
     }
     (0..5_000).try_for_each(run)
 }

@@ -130,10 +130,9 @@ impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Auto => f.write_str("Auto"),
-            Self::Manual { access_key, .. } => f
-                .debug_struct("Manual")
-                .field("access_key", access_key)
-                .finish_non_exhaustive(),
+            Self::Manual { access_key, .. } => {
+                f.debug_struct("Manual").field("access_key", access_key).finish_non_exhaustive()
+            }
         }
     }
 }

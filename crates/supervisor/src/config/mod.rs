@@ -28,10 +28,7 @@ impl Environment {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Self {
-            name: name.unwrap_or_default().to_owned(),
-            variables,
-        }
+        Self { name: name.unwrap_or_default().to_owned(), variables }
     }
 }
 

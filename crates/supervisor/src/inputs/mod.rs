@@ -60,11 +60,7 @@ impl InputHandle {
     /// # Errors
     /// Why the input ended although nobody asked it to.
     pub async fn finished(&mut self) -> Result<(), InputError> {
-        (&mut self.done).await.unwrap_or_else(|_| {
-            Err(InputError::Panicked {
-                input: Arc::clone(&self.id),
-            })
-        })
+        (&mut self.done).await.unwrap_or_else(|_| Err(InputError::Panicked { input: Arc::clone(&self.id) }))
     }
 }
 
@@ -90,14 +86,8 @@ pub fn spawn(
         positions_dir: data_dir.join("inputs"),
     };
     let kind = input.kind.clone();
-    let thread_error = |source| InputError::Thread {
-        input: Arc::clone(&id),
-        source,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(thread_error)?;
+    let thread_error = |source| InputError::Thread { input: Arc::clone(&id), source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(thread_error)?;
     let (tell, done) = oneshot::channel();
     std::thread::Builder::new()
         .name(format!("input {id}"))
