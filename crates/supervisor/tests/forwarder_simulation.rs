@@ -156,9 +156,8 @@ impl World {
             self.agenda.insert((self.now, self.tie), Event::Read(self.read as u64));
             self.read += 1;
         }
-        self.tie += 1;
         let more = self.read < self.durable;
-        self.agenda.insert((self.now, self.tie), Event::ReadDone { more });
+        self.later(20, Event::ReadDone { more });
     }
 
     /// The queue makes durable what it was given, while it has room.
@@ -251,9 +250,12 @@ impl World {
         if self.policy.on_full == OnFull::Block && self.policy.backpressure == Backpressure::Queue {
             assert!(self.dropped.is_empty());
         }
-        if self.given == BATCHES && self.abandoned.is_empty() && self.dropped.is_empty() && queued.is_empty()
-        {
-            assert_eq!(self.acknowledged.len() as u64, BATCHES);
+        if !self.stopped {
+            let left: Vec<_> = queued.difference(&self.acknowledged).collect();
+            assert!(
+                left.is_empty() && self.abandoned.is_empty(),
+                "ended before the drain did: {left:?} left"
+            );
         }
     }
 }
