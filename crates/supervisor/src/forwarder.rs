@@ -78,6 +78,8 @@ pub enum Event {
     InputsEnded,
     /// Finish what flies, keep the rest, send nothing new from the queue.
     Stop,
+    /// The time for stopping is over: no put that flies will be answered any more.
+    GiveUp,
 }
 
 /// How a put ended.
@@ -172,6 +174,7 @@ pub struct Forwarder {
     slow_since: Option<Duration>,
     inputs_ended: bool,
     stopping: bool,
+    given_up: bool,
     finished: bool,
     /// When the last event was handled.
     now: Duration,
@@ -195,6 +198,7 @@ impl Forwarder {
             slow_since: None,
             inputs_ended: false,
             stopping: false,
+            given_up: false,
             finished: false,
             now: Duration::ZERO,
         }
@@ -262,11 +266,15 @@ impl Forwarder {
             }
             Event::InputsEnded => self.inputs_ended = true,
             Event::Stop => self.stopping = true,
+            Event::GiveUp => self.give_up(now),
         }
         if self.health.on_time(now) {
             actions.push(Action::Verify);
         }
         self.drop_what_has_no_room(actions);
+        if self.stopping {
+            self.let_go(actions);
+        }
         self.spool_live(now, actions);
         self.put_ready(now, actions);
         self.note_slowness(now);
@@ -395,29 +403,27 @@ impl Forwarder {
     }
 
     fn put_ready(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if self.given_up {
+            return;
+        }
         let limit = self.health.permits().min(self.window.limit()) as usize;
         let mut permits = limit.saturating_sub(self.flying());
         let direct = self.is_direct(now);
         if self.policy.strict_ordering || !self.is_queueing() {
-            if !self.stopping {
-                put_in_order(&mut self.queued, Key::Queued, now, &mut permits, actions);
-            }
+            put_in_order(&mut self.queued, Key::Queued, now, &mut permits, actions);
             if direct {
                 put_in_order(&mut self.live, Key::Live, now, &mut permits, actions);
             }
             return;
         }
         // New before old, but one permit of several is the backlog's, so that it always moves.
-        let backlog = !self.queued.is_empty() && !self.stopping;
-        let reserved = usize::from(backlog && limit > 1 && permits > 0);
+        let reserved = usize::from(!self.queued.is_empty() && limit > 1 && permits > 0);
         permits -= reserved;
         if direct {
             put_in_order(&mut self.live, Key::Live, now, &mut permits, actions);
         }
         permits += reserved;
-        if backlog {
-            put_in_order(&mut self.queued, Key::Queued, now, &mut permits, actions);
-        }
+        put_in_order(&mut self.queued, Key::Queued, now, &mut permits, actions);
     }
 
     fn note_slowness(&mut self, now: Duration) {
@@ -443,9 +449,6 @@ impl Forwarder {
     }
 
     fn finish(&mut self, actions: &mut Vec<Action>) {
-        if self.stopping {
-            self.let_go(actions);
-        }
         let idle = self.live.is_empty() && self.queued.is_empty() && !self.reading;
         let drained = self.stopping || !self.unread;
         if self.inputs_ended && idle && drained && !self.finished {
@@ -454,23 +457,40 @@ impl Forwarder {
         }
     }
 
-    /// While stopping: what cannot be sent or spooled now will not be.
+    /// While stopping: lets go of what will not be sent any more. A queued batch that was tried already may be
+    /// delivered in part, so it is tried again while the way is open.
     fn let_go(&mut self, actions: &mut Vec<Action>) {
-        let ready = |stage: &Stage| matches!(stage, Stage::Ready { .. });
-        let queued: Vec<u64> = self.queued.iter().filter(|(_, s)| ready(s)).map(|(id, _)| *id).collect();
+        let open = self.health.permits() > 0 && !self.given_up;
+        let queued = ready(&self.queued, |attempt| attempt == 0 || !open);
         for sequence in queued {
             self.queued.remove(&sequence);
             actions.push(Action::Forget(sequence));
         }
-        let hopeless = if self.is_queueing() { !self.queue_room } else { self.health.permits() == 0 };
-        if hopeless {
-            let live: Vec<u64> = self.live.iter().filter(|(_, s)| ready(s)).map(|(id, _)| *id).collect();
-            for id in live {
-                self.live.remove(&id);
-                actions.push(Action::Abandon(id));
+        let hopeless = if self.is_queueing() { !self.queue_room } else { !open };
+        for id in ready(&self.live, |_| hopeless) {
+            self.live.remove(&id);
+            actions.push(Action::Abandon(id));
+        }
+    }
+
+    fn give_up(&mut self, now: Duration) {
+        self.stopping = true;
+        self.given_up = true;
+        for stage in self.live.values_mut().chain(self.queued.values_mut()) {
+            if let Stage::Flying { attempt } = *stage {
+                *stage = Stage::Ready { attempt, due: now };
             }
         }
     }
+}
+
+/// The batches that wait and whose attempts satisfy `which`.
+fn ready(batches: &BTreeMap<u64, Stage>, which: impl Fn(u32) -> bool) -> Vec<u64> {
+    let waiting = |(id, stage): (&u64, &Stage)| match stage {
+        Stage::Ready { attempt, .. } if which(*attempt) => Some(*id),
+        _ => None,
+    };
+    batches.iter().filter_map(waiting).collect()
 }
 
 /// Puts the oldest batches that are due. One that waits to be tried again keeps its permit, so that with a single

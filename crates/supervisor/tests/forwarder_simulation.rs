@@ -172,8 +172,11 @@ impl World {
     }
 
     fn run(&mut self) {
+        // Some stops are patient, some run out of time at once.
+        let patience = Duration::from_secs(self.rng.u64(..5));
         let stop_at = self.rng.bool().then(|| Duration::from_millis(self.rng.u64(1..60_000)));
         let mut ended = false;
+        let mut given_up = false;
         for _ in 0..STEPS_MAX {
             if self.finished {
                 return;
@@ -183,6 +186,12 @@ impl World {
             if !self.stopped && stop_at.is_some_and(|at| self.now >= at) {
                 self.stopped = true;
                 self.step(Event::Stop);
+            }
+            if self.stopped && !given_up && stop_at.is_some_and(|at| self.now >= at + patience) {
+                given_up = true;
+                self.agenda.retain(|_, event| !matches!(event, Event::Put { .. }));
+                self.unanswered_puts = 0;
+                self.step(Event::GiveUp);
             }
             if !self.stopped && self.given < BATCHES && self.machine.wants_live() {
                 self.step(Event::Live(self.given));
