@@ -222,6 +222,12 @@ impl Forwarder {
         self.unread || !self.queued.is_empty() || self.spools() > 0
     }
 
+    /// Is the time for stopping over?
+    #[must_use]
+    pub fn has_given_up(&self) -> bool {
+        self.given_up
+    }
+
     /// Is there room for another batch from the inputs?
     #[must_use]
     pub fn wants_live(&self) -> bool {
@@ -476,6 +482,7 @@ impl Forwarder {
     fn give_up(&mut self, now: Duration) {
         self.stopping = true;
         self.given_up = true;
+        self.reading = false;
         for stage in self.live.values_mut().chain(self.queued.values_mut()) {
             if let Stage::Flying { attempt } = *stage {
                 *stage = Stage::Ready { attempt, due: now };

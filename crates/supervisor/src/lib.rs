@@ -1,8 +1,22 @@
 //! The supervisor of millpond: policy and wiring around the queue and the Kinesis output.
 
+pub mod assembler;
+pub mod backlog;
 pub mod chunk;
+pub mod clock;
+pub mod codec;
+pub mod commands;
 pub mod config;
+pub mod counters;
+pub mod dead_letters;
+pub mod driver;
+pub mod failure_log;
 pub mod forwarder;
 pub mod health;
 pub mod inputs;
+pub mod logging;
+pub mod output;
+pub mod put;
+pub mod queue_thread;
+pub mod supervisor;
 pub mod window;

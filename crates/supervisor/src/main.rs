@@ -1,3 +1,33 @@
 //! The `millpond` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use millpond::commands::{check, run};
+use millpond::logging::LogArgs;
+
+/// Forwards events to Amazon Kinesis Data Streams, and keeps them on disk while the link is down.
+#[derive(Debug, Parser)]
+#[command(name = "millpond", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Forward; SIGTERM stops cleanly.
+    Run(run::RunArgs),
+    /// Say all that is wrong with a configuration, and what it means.
+    Check(check::CheckArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match &cli.command {
+        Command::Run(args) => run::run(args, &cli.log),
+        Command::Check(args) => check::run(args),
+    }
+}

@@ -189,7 +189,7 @@ impl World {
             }
             if self.stopped && !given_up && stop_at.is_some_and(|at| self.now >= at + patience) {
                 given_up = true;
-                self.agenda.retain(|_, event| !matches!(event, Event::Put { .. }));
+                self.agenda.clear();
                 self.unanswered_puts = 0;
                 self.step(Event::GiveUp);
             }

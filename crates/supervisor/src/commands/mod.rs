@@ -1,3 +1,4 @@
 //! The commands of `millpond`, one module each: its arguments, and a `run` that ends in an exit code.
 
 pub mod check;
+pub mod run;

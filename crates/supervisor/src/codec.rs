@@ -1,0 +1,246 @@
+//! From lines to events: the hot path. Nothing is parsed into a tree, nothing is allocated per line.
+
+use std::io::Write as _;
+
+use memchr::memchr;
+use serde::de::IgnoredAny;
+
+use crate::chunk::{Chunk, Codec};
+
+/// What became of one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It was wrapped as text.
+    Text,
+    /// It was a JSON object and passed as it is.
+    Json,
+    /// It should have been a JSON object, is none, and was wrapped as text.
+    NotAnObject,
+}
+
+/// Turns the lines of one chunk into events.
+#[derive(Debug)]
+pub struct EventWriter {
+    codec: Codec,
+    /// What stands behind the escaped line: time, host and source are the same for a whole chunk.
+    suffix: Vec<u8>,
+}
+
+impl EventWriter {
+    /// A writer for the lines of `chunk`, read on the machine named `host`.
+    #[must_use]
+    pub fn new(chunk: &Chunk, host: &str) -> Self {
+        let mut suffix = b"\",\"_time\":".to_vec();
+        let (seconds, millis) = (chunk.read_at_ms.div_euclid(1000), chunk.read_at_ms.rem_euclid(1000));
+        // Writing to a Vec cannot fail.
+        write!(suffix, "{seconds}.{millis:03}").expect("a Vec takes what is written to it");
+        suffix.extend_from_slice(b",\"host\":\"");
+        escape(host.as_bytes(), &mut suffix);
+        suffix.extend_from_slice(b"\",\"source\":\"");
+        escape(chunk.source.as_bytes(), &mut suffix);
+        suffix.extend_from_slice(b"\"}");
+        Self { codec: chunk.codec, suffix }
+    }
+
+    /// Appends the event of one line, which must be valid UTF-8 and hold no line feed, to `out`.
+    pub fn write(&self, line: &[u8], out: &mut Vec<u8>) -> Written {
+        let mut written = Written::Text;
+        if self.codec == Codec::Json {
+            if is_json_object(line) {
+                out.extend_from_slice(line);
+                return Written::Json;
+            }
+            written = Written::NotAnObject;
+        }
+        out.reserve(line.len() + self.suffix.len() + 16);
+        out.extend_from_slice(b"{\"_raw\":\"");
+        escape(line, out);
+        out.extend_from_slice(&self.suffix);
+        written
+    }
+
+    /// Appends the event of a line whose event would be too large: the line is wrapped as text and cut so that the event
+    /// has at most `bytes_max` bytes, with `"_truncated":true` behind it.
+    pub fn write_cut(&self, line: &[u8], bytes_max: usize, out: &mut Vec<u8>) {
+        const HEAD: &[u8] = b"{\"_raw\":\"";
+        const MARK: &[u8] = b"\",\"_truncated\":true";
+        let mut room = bytes_max.saturating_sub(HEAD.len() + MARK.len() + self.suffix.len());
+        out.extend_from_slice(HEAD);
+        let text = String::from_utf8_lossy(line);
+        let mut escaped = Vec::with_capacity(8);
+        for char in text.chars() {
+            escaped.clear();
+            escape(char.encode_utf8(&mut [0; 4]).as_bytes(), &mut escaped);
+            let Some(left) = room.checked_sub(escaped.len()) else { break };
+            room = left;
+            out.extend_from_slice(&escaped);
+        }
+        out.extend_from_slice(MARK);
+        // The suffix begins by closing the string, which the mark has done.
+        out.extend_from_slice(&self.suffix[1..]);
+    }
+}
+
+/// The lines of a chunk without their ends (`\n` or `\r\n`).
+pub fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = data;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (line, tail) = match memchr(b'\n', rest) {
+            Some(end) => (&rest[..end], &rest[end + 1..]),
+            None => (rest, &[][..]),
+        };
+        rest = tail;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    })
+}
+
+/// Is this exactly one JSON object, with any white space around it?
+fn is_json_object(line: &[u8]) -> bool {
+    let first = line.iter().find(|byte| !byte.is_ascii_whitespace());
+    first == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(line).is_ok()
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Marks, in the high bit of each byte, the bytes of `word` that JSON wants escaped. Only the lowest mark is exact: a
+/// borrow may set false ones above it.
+fn escapes_in(word: u64) -> u64 {
+    let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+    control | zero_byte(word ^ (ONES * 0x22)) | zero_byte(word ^ (ONES * 0x5c))
+}
+
+/// The index of the first byte that JSON wants escaped.
+fn find_escape(text: &[u8]) -> Option<usize> {
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let marks = escapes_in(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return Some(index * 8 + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|byte| matches!(byte, ..0x20 | b'"' | b'\\'))?;
+    Some(words.len() * 8 + at)
+}
+
+/// Appends `text` as the inside of a JSON string.
+pub fn escape(mut text: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    while let Some(at) = find_escape(text) {
+        let byte = text[at];
+        out.extend_from_slice(&text[..at]);
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            _ => {
+                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&digits);
+            }
+        }
+        text = &text[at + 1..];
+    }
+    out.extend_from_slice(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::chunk::Receipt;
+
+    fn chunk(codec: Codec) -> Chunk {
+        Chunk {
+            input: "app".into(),
+            source: "/var/log/\"odd\".log".into(),
+            codec,
+            read_at_ms: 1_732_000_000_007,
+            data: Bytes::new(),
+            receipt: Receipt::new(|_| {}),
+        }
+    }
+
+    fn event(codec: Codec, line: &str) -> (String, Written) {
+        let mut out = Vec::new();
+        let written = EventWriter::new(&chunk(codec), "gate-7").write(line.as_bytes(), &mut out);
+        (String::from_utf8(out).unwrap(), written)
+    }
+
+    #[test]
+    fn text_is_wrapped() {
+        let (event, written) = event(Codec::Text, "a \"b\" \\ \t \u{1} é");
+        assert_eq!(written, Written::Text);
+        let expected = concat!(
+            r#"{"_raw":"a \"b\" \\ \t \u0001 é","_time":1732000000.007,"#,
+            r#""host":"gate-7","source":"/var/log/\"odd\".log"}"#
+        );
+        assert_eq!(event, expected);
+    }
+
+    #[test]
+    fn a_json_object_passes_byte_for_byte_and_anything_else_is_wrapped() {
+        for object in ["{}", r#"{"b":1.50,"a":[1, 2],"b":2}"#, r#" {"x":123456789012345678901234567890} "#] {
+            assert_eq!(event(Codec::Json, object), (object.to_owned(), Written::Json));
+        }
+        for other in ["", "[1]", "12", "{", "{} {}", "{\"a\":}", "plain", "\"{}\""] {
+            let (event, written) = event(Codec::Json, other);
+            assert_eq!(written, Written::NotAnObject, "{other}");
+            let value: serde_json::Value = serde_json::from_str(&event).unwrap();
+            assert_eq!(value["_raw"], other);
+        }
+    }
+
+    #[test]
+    fn a_cut_event_is_valid_marked_and_no_larger_than_allowed() {
+        let line = "é\"\u{1}x".repeat(100);
+        let writer = EventWriter::new(&chunk(Codec::Text), "gate-7");
+        for bytes_max in 120..700 {
+            let mut out = Vec::new();
+            writer.write_cut(line.as_bytes(), bytes_max, &mut out);
+            assert!(out.len() <= bytes_max && out.len() + 6 >= bytes_max, "{} of {bytes_max}", out.len());
+            let event: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            assert_eq!(event["_truncated"], true);
+            assert!(line.starts_with(event["_raw"].as_str().unwrap()));
+            assert_eq!(event["host"], "gate-7");
+        }
+    }
+
+    #[test]
+    fn lines_end_with_either_kind_of_line_end() {
+        let check = |data: &str, expected: &[&str]| {
+            let found: Vec<_> =
+                lines(data.as_bytes()).map(|line| std::str::from_utf8(line).unwrap()).collect();
+            assert_eq!(found, expected, "{data:?}");
+        };
+        check("", &[]);
+        check("a\nb\r\n\nc", &["a", "b", "", "c"]);
+        check("\r\r\n", &["\r"]);
+    }
+
+    proptest! {
+        #[test]
+        fn escapes_as_serde_json_does(text in any::<String>()) {
+            let mut out = vec![b'"'];
+            escape(text.as_bytes(), &mut out);
+            out.push(b'"');
+            prop_assert_eq!(String::from_utf8(out).unwrap(), serde_json::to_string(&text).unwrap());
+        }
+
+        #[test]
+        fn finds_the_first_byte_to_escape(text in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let expected = text.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
+            prop_assert_eq!(find_escape(&text), expected);
+        }
+    }
+}

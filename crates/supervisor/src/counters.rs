@@ -1,0 +1,65 @@
+//! What an output counts, for logs now and metrics later.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// How much was counted.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What an output counts since the process started.
+#[derive(Debug, Default)]
+pub struct OutputCounters {
+    /// Events taken from the inputs.
+    pub events: Counter,
+    /// Lines that should have been JSON objects and were wrapped as text.
+    pub not_objects: Counter,
+    /// Lines with bytes that were not UTF-8 and were replaced.
+    pub not_utf8: Counter,
+    /// Events that the service accepted.
+    pub delivered_events: Counter,
+    /// Bytes of the accepted records, as sent, with their keys.
+    pub delivered_bytes: Counter,
+    /// Events sent again although they may have arrived: the answer to an earlier put was lost.
+    pub repeated_events: Counter,
+    /// Batches that became durable in the queue.
+    pub spooled_batches: Counter,
+    /// Calls to the service that carried records.
+    pub puts: Counter,
+    /// Calls of which nothing, or not everything, was accepted.
+    pub failed_puts: Counter,
+    /// Records that were throttled or failed alone, and were sent again.
+    pub retried_records: Counter,
+    /// Events kept in the dead letters.
+    pub dead_letters: Counter,
+    /// Events dropped because the output was unhealthy (`backpressure: drop`).
+    pub dropped_unhealthy: Counter,
+    /// Events dropped because the queue was full (`on_full: drop`).
+    pub dropped_queue_full: Counter,
+    /// Events that fit in no record and were dropped (`oversize: drop`).
+    pub dropped_oversize: Counter,
+    /// Events whose `_raw` was cut to fit into a record (`oversize: truncate`).
+    pub truncated: Counter,
+    /// Events left unacknowledged at the stop: their input gives them again, if it can.
+    pub abandoned_events: Counter,
+}
+
+impl OutputCounters {
+    /// Events dropped by any policy.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped_unhealthy.get() + self.dropped_queue_full.get() + self.dropped_oversize.get()
+    }
+}

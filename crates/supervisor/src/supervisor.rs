@@ -1,0 +1,232 @@
+//! Starts inputs and outputs, waits for a signal or for their end, and stops them in the right order: inputs first,
+//! then what is open is sealed, then what flies lands or is kept, then positions are written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::assembler::AssemblyError;
+use crate::chunk::Fanout;
+use crate::config::checked::{Config, Input};
+use crate::counters::OutputCounters;
+use crate::dead_letters::DeadLetters;
+use crate::driver::{DriveError, Phase};
+use crate::inputs::{self, InputCounters, InputError};
+use crate::output::{self, OutputError};
+
+/// How often what was forwarded is summed up in the log, if anything was.
+const SUMMARY_EVERY: Duration = Duration::from_secs(60);
+
+/// Why the forwarder did not run, or did not run to a clean end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An output cannot start.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// An input cannot start.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// No signals can be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(#[from] std::io::Error),
+    /// Something ended that should not have; the log says what.
+    #[error("stopped because a part of it failed; the log above says which and why")]
+    Failed,
+}
+
+/// Something has ended.
+enum Ended {
+    Input(Arc<str>, Result<(), InputError>),
+    Assembler(Arc<str>, Result<(), AssemblyError>),
+    Driver(Arc<str>, Result<(), DriveError>),
+}
+
+/// Everything that runs.
+struct Running {
+    parts: JoinSet<Ended>,
+    phase: watch::Sender<Phase>,
+    stop_inputs: watch::Sender<bool>,
+    inputs: Vec<(Arc<str>, Arc<InputCounters>)>,
+    outputs: Vec<(Arc<str>, Arc<OutputCounters>, DeadLetters)>,
+}
+
+/// Forwards until all inputs have ended and everything is delivered, or until SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run(config: &Config) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut running = start(config).await?;
+    let mut failed = false;
+    let mut summary = tokio::time::interval_at(Instant::now() + SUMMARY_EVERY, SUMMARY_EVERY);
+    let mut summed_up = 0;
+    loop {
+        tokio::select! {
+            ended = running.parts.join_next() => match ended {
+                None => break,
+                Some(Ok(ended)) => {
+                    if !say_end(ended) {
+                        failed = true;
+                        running.stop(config.shutdown_timeout);
+                    }
+                }
+                Some(Err(error)) => {
+                    tracing::error!(%error, "a part of the forwarder panicked: stopping");
+                    failed = true;
+                    running.stop(config.shutdown_timeout);
+                }
+            },
+            () = either(&mut terminate, &mut interrupt) => running.on_signal(config.shutdown_timeout),
+            _ = hangup.recv() => {
+                tracing::warn!("SIGHUP: this version does not reload its configuration while running; restart it");
+            }
+            _ = summary.tick() => summed_up = running.sum_up(summed_up),
+        }
+    }
+    running.finish();
+    if failed { Err(RunError::Failed) } else { Ok(()) }
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}
+
+async fn start(config: &Config) -> Result<Running, RunError> {
+    let (phase, follow_phase) = watch::channel(Phase::Run);
+    let (stop_inputs, follow_stop) = watch::channel(false);
+    let host: Arc<str> = rustix::system::uname().nodename().to_string_lossy().into();
+    let mut running =
+        Running { parts: JoinSet::new(), phase, stop_inputs, inputs: Vec::new(), outputs: Vec::new() };
+    let mut ways = Vec::new();
+    for settings in config.outputs.iter().filter(|output| output.active) {
+        let output = output::assemble(config, settings, &host, follow_phase.clone()).await?;
+        ways.push(output.chunks);
+        let (id, assembler, incoming) = (Arc::clone(&output.id), output.assembler, output.incoming);
+        running.parts.spawn(async move { Ended::Assembler(id, assembler.run(incoming).await) });
+        let (id, driver) = (Arc::clone(&output.id), output.driver);
+        running.parts.spawn(async move { Ended::Driver(id, driver.run().await) });
+        let (stream, region) = (&settings.stream_name, &settings.region);
+        tracing::info!(output = &*output.id, stream, region, endpoint = settings.endpoint, "output started");
+        running.outputs.push((output.id, output.counters, output.dead_letters));
+    }
+    let fanout = Fanout::new(ways);
+    for settings in &config.inputs {
+        running.start_input(config, settings, fanout.clone(), follow_stop.clone())?;
+    }
+    Ok(running)
+}
+
+/// Says how a part ended; `false` when it should not have ended like this.
+fn say_end(ended: Ended) -> bool {
+    match ended {
+        Ended::Input(_, Ok(())) | Ended::Assembler(_, Ok(())) | Ended::Driver(_, Ok(())) => true,
+        Ended::Input(input, Err(error)) => {
+            tracing::error!(input = &*input, %error, "an input failed: stopping");
+            false
+        }
+        // The driver says why.
+        Ended::Assembler(_, Err(AssemblyError::Closed)) => false,
+        Ended::Assembler(output, Err(error @ AssemblyError::DeadLetter(_))) => {
+            tracing::error!(output = &*output, %error, "an output failed: stopping");
+            false
+        }
+        Ended::Driver(output, Err(error)) => {
+            tracing::error!(output = &*output, %error, "an output failed: stopping");
+            false
+        }
+    }
+}
+
+impl Running {
+    fn start_input(
+        &mut self,
+        config: &Config,
+        settings: &Input,
+        fanout: Fanout,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), RunError> {
+        let counters = Arc::new(InputCounters::default());
+        let mut handle = inputs::spawn(settings, &config.data_dir, fanout, stop, Arc::clone(&counters))?;
+        let id: Arc<str> = settings.id.as_str().into();
+        self.inputs.push((Arc::clone(&id), counters));
+        self.parts.spawn(async move { Ended::Input(id, handle.finished().await) });
+        Ok(())
+    }
+
+    fn stop(&self, patience: Duration) {
+        self.stop_inputs.send_replace(true);
+        let until = Instant::now() + patience;
+        self.phase.send_if_modified(|phase| match phase {
+            Phase::Run => {
+                *phase = Phase::Stop(until);
+                true
+            }
+            Phase::Stop(_) => false,
+        });
+    }
+
+    fn on_signal(&self, patience: Duration) {
+        if matches!(*self.phase.borrow(), Phase::Run) {
+            tracing::info!(patience_secs = patience.as_secs_f32(), "stopping; a second signal stops at once");
+            self.stop(patience);
+        } else {
+            tracing::warn!("stopping at once: what flies may be repeated after the next start");
+            self.phase.send_replace(Phase::Stop(Instant::now()));
+        }
+    }
+
+    /// Logs what was forwarded so far if that has changed since `before`; returns what to compare with next time.
+    fn sum_up(&self, before: u64) -> u64 {
+        let counts = |(_, counters, _): &(Arc<str>, Arc<OutputCounters>, DeadLetters)| {
+            counters.events.get() + counters.delivered_events.get() + counters.spooled_batches.get()
+        };
+        let now = self.outputs.iter().map(counts).sum();
+        if now != before {
+            self.say_totals("so far");
+        }
+        now
+    }
+
+    fn say_totals(&self, when: &str) {
+        for (input, counters) in &self.inputs {
+            let (events, bytes, cut) =
+                (counters.events.get(), counters.bytes.get(), counters.lines_cut.get());
+            tracing::info!(input = &**input, events, bytes, lines_cut = cut, "read {when}");
+        }
+        for (output, counters, _) in &self.outputs {
+            tracing::info!(
+                output = &**output,
+                events = counters.events.get(),
+                delivered = counters.delivered_events.get(),
+                delivered_bytes = counters.delivered_bytes.get(),
+                repeated = counters.repeated_events.get(),
+                spooled_batches = counters.spooled_batches.get(),
+                dropped = counters.dropped(),
+                dead_letters = counters.dead_letters.get(),
+                unacknowledged = counters.abandoned_events.get(),
+                puts = counters.puts.get(),
+                failed_puts = counters.failed_puts.get(),
+                "forwarded {when}"
+            );
+        }
+    }
+
+    fn finish(self) {
+        self.say_totals("in all");
+        for (output, _, dead_letters) in self.outputs {
+            if let Err(error) = dead_letters.close() {
+                tracing::error!(output = &*output, %error, "the dead letters were not closed cleanly");
+            }
+        }
+        tracing::info!("stopped");
+    }
+}
