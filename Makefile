@@ -1,0 +1,109 @@
+# `make` lists what there is to do. Everything is built with the versions in Cargo.lock.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CARGO_DENY_VERSION := 0.20.2
+
+# $(call need,TOOL,HOW TO GET IT): stops with words a person can act on when a tool is missing.
+need = @command -v $(1) >/dev/null || { echo "make $@: $(1) is missing. To get it: $(2)" >&2; exit 1; }
+RUST := see https://rustup.rs
+PYTHON := apt-get install python3 python3-venv
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: ## a link goes down, the forwarder is killed, the link comes back: nothing is missing
+	$(call need,cargo,$(RUST))
+	cargo build --release --locked -p millpond
+	$(TARGET)/release/millpond demo
+
+.PHONY: test
+test: ## everything that must be green: unit and integration tests, then interop
+	$(call need,cargo,$(RUST))
+	cargo test --workspace --locked
+	$(MAKE) --no-print-directory interop
+
+.PHONY: interop
+interop: ## forward to kinesis-local and moto, read back with boto3 (part of test)
+	$(call need,cargo,$(RUST))
+	cargo build --locked -p millpond
+	MILLPOND_BIN=$(abspath $(TARGET))/debug/millpond tests/interop/run.sh
+
+.PHONY: interop-self-test
+interop-self-test: ## see the interop tests fail on a forwarder that does one thing wrong (3 min)
+	tests/interop/self_test.sh
+
+.PHONY: check
+check: check-format check-lints check-dependencies check-fixtures check-links check-deny docs ## format, lints, dependencies, licences, fixtures, pages
+
+.PHONY: check-format
+check-format:
+	$(call need,rustfmt,rustup component add rustfmt)
+	cargo fmt --all --check
+
+.PHONY: check-lints
+check-lints:
+	$(call need,cargo-clippy,rustup component add clippy)
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: check-dependencies
+check-dependencies:
+	$(call need,cargo,$(RUST))
+	tests/dependencies.sh
+
+.PHONY: check-deny
+check-deny:
+	$(call need,cargo-deny,cargo install cargo-deny --locked --version $(CARGO_DENY_VERSION))
+	cargo deny --locked check bans licenses sources
+
+.PHONY: check-fixtures
+check-fixtures:
+	$(call need,python3,$(PYTHON))
+	@directory=$$(mktemp -d); trap 'rm -r "$$directory"' EXIT; \
+	fixtures/logs/generate.py "$$directory"; \
+	for file in "$$directory"/*; do \
+		cmp "$$file" "fixtures/logs/$${file##*/}" || { echo "make $@: run \`make fixtures\` and look at the difference" >&2; exit 1; }; \
+	done; \
+	echo "ok   fixtures/logs is what generate.py writes"
+
+.PHONY: check-links
+check-links:
+	$(call need,python3,$(PYTHON))
+	tests/links.py
+
+.PHONY: audit
+audit: ## known vulnerabilities and abandoned crates (fetches the advisories)
+	$(call need,cargo-deny,cargo install cargo-deny --locked --version $(CARGO_DENY_VERSION))
+	cargo deny --locked check advisories
+
+.PHONY: bench
+bench: ## the benchmarks
+	$(call need,cargo,$(RUST))
+	cargo bench --workspace --locked --benches
+
+.PHONY: docs
+docs: ## the crates' documentation, into target/doc; warnings are errors
+	$(call need,cargo,$(RUST))
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+.PHONY: fixtures
+fixtures: ## write fixtures/logs again: the same bytes, unless generate.py changed
+	$(call need,python3,$(PYTHON))
+	fixtures/logs/generate.py
+	@git diff --stat -- fixtures/logs
+
+.PHONY: install
+install: ## build and install `millpond` for this user
+	$(call need,cargo,$(RUST))
+	cargo install --path crates/supervisor --locked
+
+.PHONY: clean
+clean: ## remove target/: builds, the interop set-up, its logs
+	rm -rf $(TARGET)
