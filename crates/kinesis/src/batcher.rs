@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
-use crate::batch::Format;
+use crate::batch::{BatchMeta, Format, TableBuilder};
 use crate::encode::Sealed;
+use crate::limits;
+use crate::record::{self, HEADER_BYTES_MAX};
 
 /// Where a record's partition key comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +18,8 @@ pub enum PartitionKey {
     /// The same key for all: one shard, in order. 1 to 256 UTF-16 units.
     Fixed(String),
     /// The value of a top-level field of the event (of the first event, where a record holds many).
-    /// Random where the field is missing or empty. Longer values are cut to 256 UTF-16 units.
+    /// Random where the field is missing, empty or not a scalar. Longer values are cut to 256
+    /// UTF-16 units.
     Field(String),
 }
 
@@ -26,7 +29,7 @@ pub struct BatcherOptions {
     /// What the records look like. Not [`Format::Opaque`].
     pub format: Format,
     /// Bytes of one record before compression, header line included, and the partition key too
-    /// unless the format is gzip.
+    /// unless the format is gzip. 1 KiB to 10 MiB.
     pub record_bytes_max: usize,
     /// With [`Format::Event`]: records in a batch, 1 to 500. Otherwise not used.
     pub records_max: usize,
@@ -42,9 +45,9 @@ impl Default for BatcherOptions {
     fn default() -> Self {
         BatcherOptions {
             format: Format::Gzip,
-            record_bytes_max: crate::limits::RECORD_BYTES_DEFAULT_MAX,
-            records_max: crate::limits::REQUEST_RECORDS_MAX,
-            request_bytes_max: crate::limits::REQUEST_BYTES_TARGET,
+            record_bytes_max: limits::RECORD_BYTES_DEFAULT_MAX,
+            records_max: limits::REQUEST_RECORDS_MAX,
+            request_bytes_max: limits::REQUEST_BYTES_TARGET,
             flush_period: Duration::from_secs(1),
             partition_key: PartitionKey::Random,
         }
@@ -67,48 +70,301 @@ pub struct Push {
 #[derive(Debug)]
 pub struct Batcher {
     options: BatcherOptions,
+    open: Open,
+    /// A buffer that came back.
+    spare: Option<Vec<u8>>,
+    random: fastrand::Rng,
 }
 
+/// The batch being filled. `events` is 0 when it is empty; then the rest means nothing.
+#[derive(Debug, Default)]
+struct Open {
+    buffer: Vec<u8>,
+    events: u32,
+    table: TableBuilder,
+    opened_at: Duration,
+    first_time_ms: i64,
+    last_time_ms: i64,
+}
+
+/// `{}` and a line feed: with less room than that, a record is full.
+const EVENT_BYTES_MIN: usize = 3;
+
+/// A buffer starts with this, and has this to spare beyond its limit, so that the event which turns
+/// out not to fit seldom makes it grow.
+const BUFFER_SLACK: usize = 64 * 1024;
+
 impl Batcher {
-    /// An empty batcher. Panics on options that make no sense (no room for an event, opaque).
+    /// An empty batcher. Panics on options out of range.
     pub fn new(options: BatcherOptions) -> Batcher {
-        Batcher { options }
+        Batcher::with_random(options, fastrand::Rng::new())
     }
 
-    /// Adds one event: `write` appends one JSON object (no newline after it) to the buffer that it
+    /// An empty batcher whose random keys follow from a seed: for tests.
+    pub fn with_seed(options: BatcherOptions, seed: u64) -> Batcher {
+        Batcher::with_random(options, fastrand::Rng::with_seed(seed))
+    }
+
+    fn with_random(options: BatcherOptions, random: fastrand::Rng) -> Batcher {
+        assert!(options.format != Format::Opaque, "events are not opaque records");
+        assert!((1024..=limits::RECORD_BYTES_MAX).contains(&options.record_bytes_max));
+        assert!((1..=limits::REQUEST_RECORDS_MAX).contains(&options.records_max));
+        assert!((1024..=limits::REQUEST_BYTES_MAX).contains(&options.request_bytes_max));
+        if let PartitionKey::Fixed(key) = &options.partition_key {
+            assert!(
+                record::is_legal_key(key),
+                "a partition key has 1 to 256 UTF-16 units"
+            );
+        }
+        Batcher {
+            options,
+            open: Open::default(),
+            spare: None,
+            random,
+        }
+    }
+
+    /// Adds one event: `write` appends one JSON object (no line feed after it) to the buffer that it
     /// is given, and must not touch what is there. `now` is monotonic, `time_ms` the event's own
     /// time in milliseconds since the Unix epoch. Line feeds inside the object, which JSON allows
-    /// only between tokens, become spaces.
+    /// only between tokens, become spaces. Writing nothing adds nothing.
     pub fn push(&mut self, now: Duration, time_ms: i64, write: impl FnOnce(&mut Vec<u8>)) -> Push {
-        todo!(
-            "{now:?} {time_ms} {:?} {}",
-            self.options,
-            write(&mut Vec::new()) == ()
-        )
+        self.make_room();
+        let begin = self.open.buffer.len();
+        write(&mut self.open.buffer);
+        assert!(
+            self.open.buffer.len() >= begin,
+            "an event is appended, nothing is taken away"
+        );
+        if self.open.buffer.len() == begin {
+            return Push::default();
+        }
+        flatten(&mut self.open.buffer[begin..]);
+
+        let key_begin = self.choose_key(begin);
+        if self.never_fits(begin, key_begin) {
+            self.open.table.keys.truncate(key_begin);
+            return Push {
+                oversize: Some(self.open.buffer.split_off(begin)),
+                ..Push::default()
+            };
+        }
+        let mut push = Push::default();
+        if self.open.events > 0 && !self.fits_beside(begin, key_begin) {
+            push.sealed_before = Some(self.seal_before(begin, key_begin));
+        }
+        self.add(now, time_ms);
+        if self.is_full() {
+            push.full = self.seal();
+        }
+        push
     }
 
     /// When the open batch has to be sealed, by the clock of `push`. `None` when it is empty.
     pub fn deadline(&self) -> Option<Duration> {
-        todo!()
+        (self.open.events > 0).then(|| self.open.opened_at.saturating_add(self.options.flush_period))
     }
 
     /// Events in the open batch.
     pub fn events(&self) -> u32 {
-        todo!()
+        self.open.events
     }
 
-    /// Bytes in the open buffer.
+    /// Bytes of the events in the open batch.
     pub fn bytes(&self) -> usize {
-        todo!()
+        self.open.buffer.len().saturating_sub(self.room())
     }
 
     /// Closes the open batch and hands it out. `None` when it is empty.
     pub fn seal(&mut self) -> Option<Sealed> {
-        todo!()
+        if self.open.events == 0 {
+            return None;
+        }
+        let raw_bytes = self.bytes() as u64;
+        let open = std::mem::take(&mut self.open);
+        Some(Sealed {
+            meta: BatchMeta {
+                format: self.options.format,
+                events: open.events,
+                raw_bytes,
+                first_time_ms: open.first_time_ms,
+                last_time_ms: open.last_time_ms,
+            },
+            buffer: open.buffer,
+            table: open.table,
+        })
     }
 
-    /// Gives a buffer back for the next batch. One is kept.
+    /// Gives a buffer back for the next batch. One is kept, unless it has grown out of proportion.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
-        todo!("{buffer:?}")
+        if buffer.capacity() <= 2 * self.buffer_target() {
+            self.spare = Some(buffer);
+        }
+    }
+
+    /// Bytes kept free in front of the events for the header line.
+    fn room(&self) -> usize {
+        match self.options.format {
+            Format::Event | Format::Opaque => 0,
+            Format::Gzip | Format::Ndjson => HEADER_BYTES_MAX,
+        }
+    }
+
+    fn batch_bytes_max(&self) -> usize {
+        match self.options.format {
+            Format::Event => self.options.request_bytes_max,
+            Format::Gzip | Format::Ndjson | Format::Opaque => self.options.record_bytes_max,
+        }
+    }
+
+    fn buffer_target(&self) -> usize {
+        self.batch_bytes_max() + BUFFER_SLACK
+    }
+
+    /// Prepares the buffer for one more event. Grows it by doubling, but never beyond what a full
+    /// batch needs: plain doubling would hold twice the limit.
+    fn make_room(&mut self) {
+        if self.open.buffer.is_empty() {
+            let mut buffer = self.spare.take().unwrap_or_default();
+            buffer.clear();
+            buffer.resize(self.room(), 0);
+            self.open.buffer = buffer;
+        }
+        let target = self.buffer_target();
+        let buffer = &mut self.open.buffer;
+        if buffer.capacity() < target && buffer.capacity() - buffer.len() < BUFFER_SLACK / 4 {
+            let capacity = (2 * buffer.capacity()).max(BUFFER_SLACK).min(target);
+            buffer.reserve_exact(capacity - buffer.len());
+        }
+    }
+
+    /// Appends the key of the record that the event at `begin` starts, if it starts one. Returns
+    /// where that key begins.
+    fn choose_key(&mut self, begin: usize) -> usize {
+        let keys = &mut self.open.table.keys;
+        let key_begin = keys.len();
+        if self.options.format != Format::Event && self.open.events > 0 {
+            return key_begin;
+        }
+        match &self.options.partition_key {
+            PartitionKey::Random => record::push_random_key(&mut self.random, keys),
+            PartitionKey::Fixed(key) => keys.push_str(key),
+            PartitionKey::Field(name) => match record::field_value(&self.open.buffer[begin..], name) {
+                Some(value) => keys.push_str(record::cut_to_key(&value)),
+                None => record::push_random_key(&mut self.random, keys),
+            },
+        }
+        key_begin
+    }
+
+    /// Bytes of one record that holds only a body of `body` bytes with `events` events.
+    fn record_bytes(&self, events: u32, body: usize, key: usize) -> usize {
+        let size = u32::try_from(body).unwrap_or(u32::MAX);
+        match self.options.format {
+            Format::Gzip => record::header_len(events, size) + body,
+            Format::Ndjson => record::header_len(events, size) + body + key,
+            Format::Event | Format::Opaque => body + key,
+        }
+    }
+
+    /// Whether the event at `begin` is too large even for a batch of its own.
+    fn never_fits(&self, begin: usize, key_begin: usize) -> bool {
+        let size = self.open.buffer.len() - begin;
+        let key = self.open.table.keys.len() - key_begin;
+        match self.options.format {
+            Format::Event => size + key > self.options.record_bytes_max.min(self.options.request_bytes_max),
+            // An event that is not the first of its record has no key of its own yet. The longest
+            // key is counted then, so that the answer does not depend on the events before it.
+            Format::Gzip | Format::Ndjson | Format::Opaque => {
+                let key = if key == 0 { self.longest_key() } else { key };
+                self.record_bytes(1, size + 1, key) > self.options.record_bytes_max
+            }
+        }
+    }
+
+    fn longest_key(&self) -> usize {
+        match &self.options.partition_key {
+            PartitionKey::Random => record::RANDOM_KEY_BYTES,
+            PartitionKey::Fixed(key) => key.len(),
+            PartitionKey::Field(_) => limits::PARTITION_KEY_BYTES_MAX,
+        }
+    }
+
+    /// Whether the event at `begin` fits into the batch that earlier events opened.
+    fn fits_beside(&self, begin: usize, key_begin: usize) -> bool {
+        let body = self.open.buffer.len() - self.room();
+        let keys = self.open.table.keys.len();
+        match self.options.format {
+            Format::Event => body + keys <= self.options.request_bytes_max,
+            Format::Gzip | Format::Ndjson | Format::Opaque => {
+                debug_assert!(key_begin == keys && begin > self.room());
+                self.record_bytes(self.open.events + 1, body + 1, keys) <= self.options.record_bytes_max
+            }
+        }
+    }
+
+    /// Seals what came before the event at `begin` and moves that event to a new batch.
+    fn seal_before(&mut self, begin: usize, key_begin: usize) -> Sealed {
+        let mut buffer = self.spare.take().unwrap_or_default();
+        buffer.clear();
+        buffer.reserve(self.room() + self.open.buffer.len() - begin + 1);
+        buffer.resize(self.room(), 0);
+        buffer.extend_from_slice(&self.open.buffer[begin..]);
+        self.open.buffer.truncate(begin);
+        let key = self.open.table.keys.split_off(key_begin);
+        let sealed = self.seal().expect("there are events before this one");
+        self.open.buffer = buffer;
+        self.open.table.keys = key;
+        if self.open.table.keys.is_empty() {
+            self.choose_key(self.room());
+        }
+        sealed
+    }
+
+    /// Counts the event at the end of the buffer in.
+    fn add(&mut self, now: Duration, time_ms: i64) {
+        let open = &mut self.open;
+        match self.options.format {
+            Format::Event => open.table.end_record(open.buffer.len(), None),
+            Format::Gzip | Format::Ndjson | Format::Opaque => open.buffer.push(b'\n'),
+        }
+        if open.events == 0 {
+            open.opened_at = now;
+            open.first_time_ms = time_ms;
+            open.last_time_ms = time_ms;
+        }
+        open.first_time_ms = open.first_time_ms.min(time_ms);
+        open.last_time_ms = open.last_time_ms.max(time_ms);
+        open.events += 1;
+    }
+
+    /// Not even the smallest event would fit any more.
+    fn is_full(&self) -> bool {
+        let body = self.open.buffer.len() - self.room();
+        let keys = self.open.table.keys.len();
+        match self.options.format {
+            Format::Event => {
+                self.open.table.len() >= self.options.records_max
+                    || body + keys + EVENT_BYTES_MIN > self.options.request_bytes_max
+            }
+            Format::Gzip | Format::Ndjson | Format::Opaque => {
+                let next = self.record_bytes(self.open.events + 1, body + EVENT_BYTES_MIN, keys);
+                next > self.options.record_bytes_max
+            }
+        }
     }
 }
+
+/// Turns line feeds into spaces: they would end an event early.
+fn flatten(event: &mut [u8]) {
+    // The common case is none: one fast scan, no writes.
+    if event.contains(&b'\n') {
+        for byte in event.iter_mut().filter(|byte| **byte == b'\n') {
+            *byte = b' ';
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "batcher_tests.rs"]
+mod tests;

@@ -17,11 +17,7 @@ pub type ClientFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> +
 /// Kinesis, as far as this program uses it.
 pub trait Client: Send + Sync + fmt::Debug {
     /// PutRecord.
-    fn put_record<'a>(
-        &'a self,
-        stream: &'a str,
-        record: RecordRef<'a>,
-    ) -> ClientFuture<'a, PutResult>;
+    fn put_record<'a>(&'a self, stream: &'a str, record: RecordRef<'a>) -> ClientFuture<'a, PutResult>;
 
     /// PutRecords. The results are those of the answer, in its order; that there are as many as
     /// records is for [`crate::settle`] to check.
@@ -35,11 +31,7 @@ pub trait Client: Send + Sync + fmt::Debug {
     fn list_shards<'a>(&'a self, page: ListShards<'a>) -> ClientFuture<'a, ShardPage>;
 
     /// DescribeStream: the page behind the shard `after`, or the first.
-    fn describe_stream<'a>(
-        &'a self,
-        stream: &'a str,
-        after: Option<&'a str>,
-    ) -> ClientFuture<'a, ShardPage>;
+    fn describe_stream<'a>(&'a self, stream: &'a str, after: Option<&'a str>) -> ClientFuture<'a, ShardPage>;
 }
 
 /// Which page of ListShards. The service refuses a request with both a name and a token.

@@ -1,6 +1,12 @@
 //! A sealed buffer becomes the bytes that Kinesis gets.
 
-use crate::batch::Batch;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use libdeflater::{CompressionLvl, Compressor};
+
+use crate::batch::{Batch, BatchMeta, Format, TableBuilder};
+use crate::record::{HEADER_BYTES_MAX, header_len, header_line};
 
 /// TODO figures.
 pub const COMPRESSION_LEVEL_DEFAULT: u8 = 6;
@@ -8,30 +14,119 @@ pub const COMPRESSION_LEVEL_DEFAULT: u8 = 6;
 /// Events that will become one [`Batch`]: sealed, not yet encoded. Send it to a worker.
 #[derive(Debug)]
 pub struct Sealed {
-    pub(crate) todo: (),
+    pub(crate) meta: BatchMeta,
+    /// The events, behind [`HEADER_BYTES_MAX`] bytes of room where the format has a header.
+    pub(crate) buffer: Vec<u8>,
+    /// Keys of all records; record ends for [`Format::Event`].
+    pub(crate) table: TableBuilder,
 }
 
 impl Sealed {
     /// Events inside.
     pub fn events(&self) -> u32 {
-        todo!("{:?}", self.todo)
+        self.meta.events
     }
 
     /// Bytes of the events before compression, as in [`Batch::raw_bytes`].
     pub fn raw_bytes(&self) -> u64 {
-        todo!()
+        self.meta.raw_bytes
     }
 
     /// Encodes: header line, and gzip where the format has it. `compression_level` 1 (fast) to
     /// 9 (small); without gzip it means nothing. Uses the processor for milliseconds: run it on a
     /// worker, not on the reactor.
     pub fn encode(self, compression_level: u8) -> Batch {
-        todo!("{compression_level}")
+        self.encode_recycling(compression_level).0
     }
 
-    /// Like [`Sealed::encode`], and gives the buffer back for [`crate::Batcher::recycle`] if it is
-    /// free again (with gzip it always is).
-    pub fn encode_recycling(self, compression_level: u8) -> (Batch, Option<Vec<u8>>) {
-        todo!("{compression_level}")
+    /// Like [`Sealed::encode`], and gives the buffer back for [`crate::Batcher::recycle`] where the
+    /// batch does not need it (with gzip it never does).
+    pub fn encode_recycling(mut self, compression_level: u8) -> (Batch, Option<Vec<u8>>) {
+        let begin = self.write_header();
+        let (data, buffer) = match self.meta.format {
+            Format::Gzip => (gzip(&self.buffer[begin..], compression_level), Some(self.buffer)),
+            Format::Ndjson | Format::Event | Format::Opaque => keep(self.buffer, begin),
+        };
+        if self.meta.format != Format::Event {
+            self.table.end_record(data.len(), None);
+        }
+        (self.table.build(self.meta, data), buffer)
     }
+
+    /// Writes the header line into the room in front of the events. Returns where the record begins.
+    fn write_header(&mut self) -> usize {
+        if self.meta.format == Format::Event {
+            return 0;
+        }
+        let count = self.meta.events;
+        let size = u32::try_from(self.buffer.len() - HEADER_BYTES_MAX).expect("a record is below 4 GiB");
+        assert_eq!(u64::from(size), self.meta.raw_bytes, "raw bytes are the body's");
+        let begin = HEADER_BYTES_MAX - header_len(count, size);
+        self.buffer[begin..HEADER_BYTES_MAX].copy_from_slice(header_line(count, size).as_bytes());
+        begin
+    }
+}
+
+/// The buffer itself where it is well filled, a copy where it would hold on to memory for nothing.
+fn keep(buffer: Vec<u8>, begin: usize) -> (Bytes, Option<Vec<u8>>) {
+    if buffer.len() < buffer.capacity() / 2 {
+        (Bytes::copy_from_slice(&buffer[begin..]), Some(buffer))
+    } else {
+        (Bytes::from(buffer).slice(begin..), None)
+    }
+}
+
+/// What one compression needs, kept for the next. A compressor takes up to about 1 MB, and the
+/// output as much as the largest record.
+struct Gzipper {
+    level: u8,
+    compressor: Compressor,
+    output: Vec<u8>,
+}
+
+/// Idle gzippers. Shared by all threads, so that their number follows how many encode at the same
+/// time and not how many threads there are.
+static IDLE: Mutex<Vec<Gzipper>> = Mutex::new(Vec::new());
+
+/// More than this many are not kept. Two cores are what an edge box has.
+const IDLE_MAX: usize = 2;
+
+/// gzip of `input` in one member, with no file name and no time in its header: the same input gives
+/// the same bytes.
+pub fn gzip(input: &[u8], level: u8) -> Bytes {
+    let mut gzipper = take(level.clamp(1, 9));
+    let bound = gzipper.compressor.gzip_compress_bound(input.len());
+    if gzipper.output.len() < bound {
+        gzipper.output.resize(bound, 0);
+    }
+    let size = gzipper
+        .compressor
+        .gzip_compress(input, &mut gzipper.output)
+        .expect("the output is as large as the bound that the compressor gave");
+    let output = Bytes::copy_from_slice(&gzipper.output[..size]);
+    give_back(gzipper);
+    output
+}
+
+fn take(level: u8) -> Gzipper {
+    let mut idle = IDLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let fitting = idle.iter().position(|gzipper| gzipper.level == level);
+    if let Some(index) = fitting {
+        return idle.swap_remove(index);
+    }
+    drop(idle);
+    let lvl = CompressionLvl::new(i32::from(level)).expect("1 to 9 are levels");
+    Gzipper {
+        level,
+        compressor: Compressor::new(lvl),
+        output: Vec::new(),
+    }
+}
+
+fn give_back(gzipper: Gzipper) {
+    let mut idle = IDLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if idle.len() == IDLE_MAX {
+        idle.remove(0);
+    }
+    idle.push(gzipper);
 }

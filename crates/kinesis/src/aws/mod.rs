@@ -157,11 +157,7 @@ impl AwsClient {
 }
 
 impl Client for AwsClient {
-    fn put_record<'a>(
-        &'a self,
-        stream: &'a str,
-        record: RecordRef<'a>,
-    ) -> ClientFuture<'a, PutResult> {
+    fn put_record<'a>(&'a self, stream: &'a str, record: RecordRef<'a>) -> ClientFuture<'a, PutResult> {
         todo!("{stream} {record:?} {:?}", self.settings)
     }
 
@@ -177,11 +173,7 @@ impl Client for AwsClient {
         todo!("{page:?}")
     }
 
-    fn describe_stream<'a>(
-        &'a self,
-        stream: &'a str,
-        after: Option<&'a str>,
-    ) -> ClientFuture<'a, ShardPage> {
+    fn describe_stream<'a>(&'a self, stream: &'a str, after: Option<&'a str>) -> ClientFuture<'a, ShardPage> {
         todo!("{stream} {after:?}")
     }
 }
