@@ -16,6 +16,9 @@ pub type ClientFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> +
 
 /// Kinesis, as far as this program uses it.
 pub trait Client: Send + Sync + fmt::Debug {
+    /// Where the service is, for sentences: the endpoint, or the region where there is none.
+    fn place(&self) -> &str;
+
     /// PutRecord.
     fn put_record<'a>(&'a self, stream: &'a str, record: RecordRef<'a>) -> ClientFuture<'a, PutResult>;
 
@@ -57,7 +60,7 @@ pub struct PutResult {
 }
 
 /// What a failure means for what happens next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// Too much at once: go slower, the service is well.
     Throttled,

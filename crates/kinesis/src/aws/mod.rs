@@ -157,6 +157,10 @@ impl AwsClient {
 }
 
 impl Client for AwsClient {
+    fn place(&self) -> &str {
+        self.settings.endpoint.as_deref().unwrap_or(&self.settings.region)
+    }
+
     fn put_record<'a>(&'a self, stream: &'a str, record: RecordRef<'a>) -> ClientFuture<'a, PutResult> {
         todo!("{stream} {record:?} {:?}", self.settings)
     }
