@@ -4,9 +4,25 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::excerpt::excerpt;
+use super::tree::{Position, SyntaxError};
+use super::units::Fault;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Problem,
+    /// It can, but this is probably not meant.
+    Warning,
+}
+
 /// One thing that was found in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// Whether it is a problem or a warning.
+    pub severity: Severity,
     /// The file, as it was named to millpond.
     pub file: String,
     /// Line, counted from 1; 0 when the finding is about the file as a whole.
@@ -30,13 +46,17 @@ pub struct Finding {
 pub type Warning = Finding;
 
 impl fmt::Display for Finding {
-    /// `file:line:column: key: value: what is wrong`, then what to do about it on a line of its own.
+    /// `file:line:column: key: value: what is wrong`, then what to do about it on a line of its own. A warning says
+    /// that it is one after its place, as compilers do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
         f.write_str(": ")?;
+        if self.severity == Severity::Warning {
+            f.write_str("warning: ")?;
+        }
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
@@ -65,6 +85,34 @@ pub struct Problems {
     pub warnings: Vec<Warning>,
 }
 
+impl Problems {
+    /// One problem with the file as a whole.
+    pub(super) fn of_file(file: &str, fault: Fault) -> Self {
+        Self::one(file, None, None, fault)
+    }
+
+    /// The file is no YAML from some place on.
+    pub(super) fn of_syntax(file: &str, source: &str, error: SyntaxError) -> Self {
+        let excerpt = excerpt(source, error.at);
+        Self::one(file, Some(error.at), excerpt, Fault::new(error.message, error.remedy))
+    }
+
+    fn one(file: &str, at: Option<Position>, excerpt: Option<String>, fault: Fault) -> Self {
+        let problem = Finding {
+            severity: Severity::Problem,
+            file: file.to_owned(),
+            line: at.map_or(0, |at| at.line),
+            column: at.map_or(0, |at| at.column),
+            key: String::new(),
+            value: None,
+            message: fault.message,
+            remedy: fault.remedy,
+            excerpt,
+        };
+        Self { problems: vec![problem], warnings: Vec::new() }
+    }
+}
+
 impl fmt::Display for Problems {
     /// Every problem and then every warning, one below the other.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,7 +121,7 @@ impl fmt::Display for Problems {
             write!(f, "{separator}{problem}")?;
         }
         for warning in &self.warnings {
-            write!(f, "\nwarning: {warning}")?;
+            write!(f, "\n{warning}")?;
         }
         Ok(())
     }

@@ -3,14 +3,28 @@
 //! [`load`] reads a file and yields either a whole [`Config`] or all of its problems at once, each with its place,
 //! what is wrong and what would be right.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 pub mod checked;
+mod excerpt;
 mod findings;
+mod names;
+mod read;
+mod section;
+mod settings;
+mod tree;
+pub mod units;
+mod values;
+mod variables;
+mod words;
 
 pub use checked::Config;
-pub use findings::{Finding, Problems, Warning};
+pub use findings::{Finding, Problems, Severity, Warning};
+use units::Fault;
 
 /// What a configuration takes from the process around it.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +52,80 @@ impl Environment {
 ///
 /// # Errors
 /// Every problem of the file, in the order of its lines.
-#[expect(clippy::todo, reason = "the signature lands before the body")]
-pub fn load(_path: &Path, _environment: &Environment) -> Result<(Config, Vec<Warning>), Problems> {
-    todo!()
+pub fn load(path: &Path, environment: &Environment) -> Result<(Config, Vec<Warning>), Problems> {
+    let file = path.display().to_string();
+    let whole = |fault: Fault| Problems::of_file(&file, fault);
+    let source = read_file(path).map_err(whole)?;
+    let directory = std::path::absolute(path).map_err(|error| {
+        whole(Fault::new(format!("cannot be found: {error}"), "name it with its whole path"))
+    })?;
+    let directory = directory.parent().unwrap_or(&directory);
+    parse(&source, &file, directory, environment)
 }
+
+/// Checks the text of a configuration. `file` is what findings call it; relative paths start from `directory`.
+///
+/// # Errors
+/// Every problem of the text, in the order of its lines.
+pub fn parse(
+    source: &str,
+    file: &str,
+    directory: &Path,
+    environment: &Environment,
+) -> Result<(Config, Vec<Warning>), Problems> {
+    let root = match tree::parse(source) {
+        Ok(Some(root)) => root,
+        Ok(None) => {
+            let remedy = "docs/configuration.md shows the least that it must hold";
+            return Err(Problems::of_file(file, Fault::new("is empty", remedy)));
+        }
+        Err(error) => return Err(Problems::of_syntax(file, source, error)),
+    };
+    let context = section::Context {
+        file,
+        directory,
+        environment,
+        problems: RefCell::default(),
+        warnings: RefCell::default(),
+    };
+    let config = read::config(&context, &root);
+    let in_order = |found: RefCell<Vec<Finding>>| {
+        let mut found = found.into_inner();
+        found.sort_by_key(|finding| (finding.line, finding.column));
+        found
+    };
+    let (problems, warnings) = (in_order(context.problems), in_order(context.warnings));
+    match config {
+        Some(config) if problems.is_empty() => Ok((config, warnings)),
+        _ => {
+            assert!(!problems.is_empty(), "a configuration that is not read has a problem");
+            Err(Problems { problems, warnings })
+        }
+    }
+}
+
+/// The text of the file, if it is text and not far too long.
+fn read_file(path: &Path) -> Result<String, Fault> {
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(tree::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Fault::new(
+            "there is no such file",
+            "name the configuration with --config FILE; docs/configuration.md shows a minimal one to start from",
+        ),
+        _ => Fault::new(format!("cannot be read: {error}"), "see that it is a file which this user may read"),
+    })?;
+    if bytes.len() > tree::FILE_BYTES_MAX {
+        let remedy = "is this the right file? a configuration has at most 1 MiB";
+        return Err(Fault::new("is too long for a configuration", remedy));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+        Fault::new(format!("is not UTF-8 on line {line}"), "save it as UTF-8")
+    })
+}
+
+#[cfg(test)]
+mod tests;

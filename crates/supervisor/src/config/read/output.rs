@@ -1,0 +1,142 @@
+//! Reads an output.
+
+use std::path::Path;
+
+use crate::config::checked::{Auth, Backpressure, Format, Output, PartitionKey};
+use crate::config::names;
+use crate::config::section::{Context, Section};
+use crate::config::settings::KINESIS;
+use crate::config::tree::Entry;
+use crate::config::units::Fault;
+use crate::config::words::{AuthMethod, Compression, OutputType, RandomKey, SignatureVersion};
+
+use super::queue::{self, Largest};
+
+/// Reads an output. What is wrong goes to the context; the result is good only if nothing went there.
+pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_dir: &Path) -> Option<Output> {
+    let section = Section::open(context, &KINESIS, path, entry.at, &entry.node)?;
+    section.word::<OutputType>("type");
+    section.word::<SignatureVersion>("signature_version");
+    let environment = section.text("environment").unwrap_or_default();
+    let backpressure = section.word("backpressure").unwrap_or_default();
+    let format = format(&section);
+    let (region, endpoint) = address(&section);
+    let max_record_size = section.size("max_record_size");
+    let largest = Largest::of(format, max_record_size);
+    let queue = section.section("queue");
+    if backpressure != Backpressure::Queue && section.is_given("queue") {
+        section.warning(
+            "queue",
+            Fault::new(
+                "is not used: events go to the queue only with `backpressure: queue`",
+                "set that, or remove it",
+            ),
+        );
+    }
+    Some(Output {
+        id: entry.key.clone(),
+        description: section.text("description").unwrap_or_default(),
+        tags: section.texts("tags", |text, _| Ok(text.to_owned())),
+        active: environment.is_empty() || environment == context.environment.name,
+        stream_name: section.text("stream_name").unwrap_or_default(),
+        region,
+        endpoint,
+        auth: auth(&section.section("auth")),
+        backpressure,
+        queue: queue::queue(&queue, data_dir, &largest),
+        concurrency: number(section.integer("concurrency")),
+        max_record_size: usize::try_from(max_record_size).unwrap_or(usize::MAX),
+        flush_period: section.period("flush_period"),
+        format,
+        compression_level: u8::try_from(section.integer("compression_level")).unwrap_or(u8::MAX),
+        records_per_flush: usize::try_from(section.integer("records_per_flush")).unwrap_or(usize::MAX),
+        use_list_shards: section.flag("use_list_shards"),
+        reuse_connections: section.flag("reuse_connections"),
+        partition_key: partition_key(&section),
+        oversize: section.word("oversize").unwrap_or_default(),
+    })
+}
+
+/// A number whose declared range fits.
+fn number(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// The record format that `compression` and `send_batched` choose, with a warning for what has no effect in it.
+fn format(section: &Section<'_>) -> Format {
+    let compression = section.word("compression").unwrap_or(Compression::Gzip);
+    let send_batched = section.flag("send_batched");
+    let format = match (compression, send_batched) {
+        (Compression::Gzip, _) => Format::Gzip,
+        (Compression::None, true) => Format::Ndjson,
+        (Compression::None, false) => Format::Event,
+    };
+    let unused = |key: &str, only_with: &str| {
+        if section.is_given(key) {
+            section.warning(
+                key,
+                Fault::new(
+                    format!("has no effect: it works only with {only_with}"),
+                    "set that, or remove it",
+                ),
+            );
+        }
+    };
+    match format {
+        Format::Gzip if !send_batched => unused("send_batched", "`compression: none`"),
+        Format::Gzip => {}
+        Format::Ndjson | Format::Event => unused("compression_level", "`compression: gzip`"),
+    }
+    if format != Format::Event {
+        unused("records_per_flush", "`compression: none` and `send_batched: false`");
+    }
+    format
+}
+
+fn address(section: &Section<'_>) -> (String, Option<String>) {
+    let region = section.text("region").unwrap_or_default();
+    let endpoint = section.text("endpoint");
+    let doubt = names::doubt_region(&region).filter(|_| !region.is_empty() && !section.is_given("endpoint"));
+    if let Some(fault) = doubt {
+        section.warning("region", fault);
+    }
+    (region, endpoint)
+}
+
+fn auth(section: &Section<'_>) -> Auth {
+    const KEYS: [&str; 3] = ["access_key", "secret_key", "session_token"];
+    // An empty value is one that is missing: `${AWS_SESSION_TOKEN:-}`.
+    let [access_key, secret_key, session_token] =
+        KEYS.map(|key| section.text(key).filter(|text| !text.is_empty()));
+    match section.word("method").unwrap_or(AuthMethod::Auto) {
+        AuthMethod::Manual => Auth::Manual { access_key, secret_key, session_token },
+        AuthMethod::Auto => {
+            for key in KEYS.into_iter().filter(|key| section.is_given(key)) {
+                section.warning(
+                    key,
+                    Fault::new("is not used: it works only with `method: manual`", "set that, or remove it"),
+                );
+            }
+            Auth::Auto
+        }
+    }
+}
+
+fn partition_key(section: &Section<'_>) -> PartitionKey {
+    const KEY: &str = "partition_key";
+    if !section.is_section(KEY) {
+        section.word::<RandomKey>(KEY);
+        return PartitionKey::Random;
+    }
+    let choice = section.section(KEY);
+    match (choice.text("fixed"), choice.text("field")) {
+        (Some(key), None) => PartitionKey::Fixed(key),
+        (None, Some(field)) => PartitionKey::Field(field),
+        _ if choice.is_given("fixed") != choice.is_given("field") => PartitionKey::Random,
+        _ => {
+            let remedy = "write `random`, `{fixed: KEY}` or `{field: NAME}`";
+            section.problem(KEY, Fault::new("must hold either `fixed` or `field`", remedy));
+            PartitionKey::Random
+        }
+    }
+}
