@@ -39,21 +39,32 @@
 //! catalog/                    a rebuildable index; may be deleted while the queue is closed
 //! ```
 
+mod ack;
 mod batch;
+mod catalog;
 pub mod checkpoint;
+mod consume;
+mod cursor;
 mod error;
+mod format;
 pub mod inspect;
+mod open;
 mod options;
+mod quarantine;
 mod queue;
 mod reader;
 mod recovery;
+mod segment;
+mod space;
 mod stats;
 pub mod storage;
+mod view;
 
 pub use batch::{BatchInfo, Durable, Frame, Sequence};
+pub use consume::CheckpointOutcome;
 pub use error::{AppendError, CloseError, CommitError, FullReason, OpenError, ReadError};
 pub use options::Options;
-pub use queue::{CheckpointOutcome, Queue};
+pub use queue::Queue;
 pub use reader::Reader;
 pub use recovery::{Finding, Recovery};
 pub use stats::Stats;

@@ -1,0 +1,382 @@
+//! The byte layout of a segment, version 1. `docs/FORMAT.md` draws it; golden bytes pin it.
+//!
+//! All integers are little-endian. Nothing here knows files.
+//!
+//! ```text
+//! segment   = header (64 B at 0, the same again at 2048, zeros up to 4096) frame* [seal]
+//! frame     = frame header (80 B), payload
+//! seal      = a frame whose payload is the summary of the segment
+//! ```
+//!
+//! The checksum of a frame header goes on from the segment's salt, so that bytes left over from
+//! another file never pass for a frame of this one. The payload has a checksum of its own: the
+//! length in a good header is trusted, and a damaged payload costs one frame.
+
+use crate::batch::{BatchInfo, Sequence};
+
+/// The version of the layout that is written, and the newest that is read.
+pub(crate) const VERSION: u16 = 1;
+
+/// The first eight bytes of a segment.
+pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"MILLPSEG";
+/// Length of the segment header proper.
+pub(crate) const SEGMENT_HEADER_LEN: usize = 64;
+/// Where the second copy of the header is: in another sector, for the day the first one is bad.
+pub(crate) const SEGMENT_HEADER_COPY_AT: usize = 2048;
+/// Where the frames begin.
+pub(crate) const FRAMES_AT: u64 = 4096;
+
+/// The first four bytes of a frame. The first one never occurs in UTF-8, which keeps the search
+/// for the next frame behind damage cheap.
+pub(crate) const FRAME_MAGIC: [u8; 4] = [0xF5, b'm', b'p', b'F'];
+/// Length of a frame header.
+pub(crate) const FRAME_HEADER_LEN: usize = 80;
+/// Sequences stop here, at 73 years of a billion batches a second; no sum with one overflows.
+pub(crate) const SEQUENCE_MAX: u64 = 1 << 61;
+/// The longest payload of a frame.
+pub(crate) const PAYLOAD_BYTES_MAX: u32 = 64 << 20;
+/// Length of the payload of a seal.
+pub(crate) const SEAL_BODY_LEN: usize = 128;
+/// Length of a whole seal frame.
+pub(crate) const SEAL_LEN: usize = FRAME_HEADER_LEN + SEAL_BODY_LEN;
+
+const _: () = assert!(SEGMENT_HEADER_COPY_AT >= SEGMENT_HEADER_LEN);
+const _: () = assert!(FRAMES_AT as usize >= SEGMENT_HEADER_COPY_AT + SEGMENT_HEADER_LEN);
+const _: () = assert!(SEAL_BODY_LEN < PAYLOAD_BYTES_MAX as usize);
+
+/// Why bytes are not what they should be; looked at in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FormatError {
+    /// Something else, or nothing.
+    Magic,
+    /// Written by a newer version.
+    Version(u16),
+    /// Ours, and damaged.
+    Checksum,
+}
+
+/// What a segment says about itself at its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    /// The sequence of its first frame; also its file name.
+    pub(crate) base: u64,
+    /// The queue it belongs to.
+    pub(crate) queue_id: u128,
+    /// What the checksums of its frame headers go on from.
+    pub(crate) salt: u32,
+    /// When the batch that made it necessary was appended.
+    pub(crate) created_ms: i64,
+}
+
+impl SegmentHeader {
+    /// Everything in front of the first frame.
+    pub(crate) fn encode_block(&self) -> Vec<u8> {
+        let header = self.encode();
+        let mut block = vec![0; FRAMES_AT as usize];
+        block[..SEGMENT_HEADER_LEN].copy_from_slice(&header);
+        block[SEGMENT_HEADER_COPY_AT..][..SEGMENT_HEADER_LEN].copy_from_slice(&header);
+        block
+    }
+
+    pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER_LEN] {
+        let mut out = [0; SEGMENT_HEADER_LEN];
+        put(&mut out, 0, SEGMENT_MAGIC);
+        put(&mut out, 8, VERSION.to_le_bytes());
+        put(&mut out, 10, (SEGMENT_HEADER_LEN as u16).to_le_bytes());
+        // 12: flags, u32. A bit set here by a later writer makes version 1 refuse the segment.
+        put(&mut out, 16, self.base.to_le_bytes());
+        put(&mut out, 24, self.queue_id.to_le_bytes());
+        put(&mut out, 40, self.salt.to_le_bytes());
+        // 44: reserved, u32.
+        put(&mut out, 48, self.created_ms.to_le_bytes());
+        // 56: reserved, u32.
+        let checksum = crc32fast::hash(&out[..60]);
+        put(&mut out, 60, checksum.to_le_bytes());
+        out
+    }
+
+    /// # Panics
+    /// If `bytes` is shorter than a header.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<SegmentHeader, FormatError> {
+        if bytes[..8] != SEGMENT_MAGIC {
+            return Err(FormatError::Magic);
+        }
+        let version = u16::from_le_bytes(get(bytes, 8));
+        if version == 0 || version > VERSION {
+            return Err(FormatError::Version(version));
+        }
+        if crc32fast::hash(&bytes[..60]) != u32::from_le_bytes(get(bytes, 60)) {
+            return Err(FormatError::Checksum);
+        }
+        if u32::from_le_bytes(get(bytes, 12)) != 0 {
+            return Err(FormatError::Version(VERSION + 1));
+        }
+        Ok(SegmentHeader {
+            base: u64::from_le_bytes(get(bytes, 16)),
+            queue_id: u128::from_le_bytes(get(bytes, 24)),
+            salt: u32::from_le_bytes(get(bytes, 40)),
+            created_ms: i64::from_le_bytes(get(bytes, 48)),
+        })
+    }
+
+    /// Decodes the header from the block in front of the frames; the second copy stands in when
+    /// the first one is damaged. The error is that of the first one.
+    pub(crate) fn decode_block(block: &[u8]) -> Result<SegmentHeader, FormatError> {
+        let first = SegmentHeader::decode(block);
+        match first {
+            Ok(header) => Ok(header),
+            Err(error) => SegmentHeader::decode(&block[SEGMENT_HEADER_COPY_AT..]).map_err(|_| error),
+        }
+    }
+}
+
+/// What a frame carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    /// A batch.
+    Batch,
+    /// The summary that closes a segment.
+    Seal,
+}
+
+/// A frame header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    pub(crate) kind: FrameKind,
+    /// The batch's number; for a seal, the sequence after the last batch.
+    pub(crate) sequence: u64,
+    /// How far `sequence` was beyond what was durable when this frame was written: everything
+    /// below `sequence - durable_lag` is proven to have been durable.
+    pub(crate) durable_lag: u32,
+    pub(crate) payload_len: u32,
+    pub(crate) payload_crc: u32,
+    pub(crate) info: BatchInfo,
+}
+
+impl FrameHeader {
+    pub(crate) fn encode(&self, salt: u32) -> [u8; FRAME_HEADER_LEN] {
+        let mut out = [0; FRAME_HEADER_LEN];
+        put(&mut out, 0, FRAME_MAGIC);
+        out[4] = VERSION as u8;
+        out[5] = match self.kind {
+            FrameKind::Batch => 1,
+            FrameKind::Seal => 2,
+        };
+        out[6] = self.info.kind;
+        // 7: flags. Bit 0: packed by the queue; bit 1: encrypted. Neither is written yet.
+        put(&mut out, 8, self.payload_len.to_le_bytes());
+        put(&mut out, 12, self.info.events.to_le_bytes());
+        put(&mut out, 16, self.info.records.to_le_bytes());
+        put(&mut out, 20, self.durable_lag.to_le_bytes());
+        put(&mut out, 24, self.sequence.to_le_bytes());
+        put(&mut out, 32, self.info.raw_bytes.to_le_bytes());
+        put(&mut out, 40, self.info.first_time_ms.to_le_bytes());
+        put(&mut out, 48, self.info.last_time_ms.to_le_bytes());
+        put(&mut out, 56, self.info.appended_ms.to_le_bytes());
+        // 64: key id, u32, for encryption at rest. 68: unpacked length, u32, with flag bit 0.
+        put(&mut out, 72, self.payload_crc.to_le_bytes());
+        let checksum = checksum_from(salt, &out[..76]);
+        put(&mut out, 76, checksum.to_le_bytes());
+        out
+    }
+
+    /// # Panics
+    /// If `bytes` is shorter than a header.
+    pub(crate) fn decode(bytes: &[u8], salt: u32) -> Result<FrameHeader, FormatError> {
+        if bytes[..4] != FRAME_MAGIC {
+            return Err(FormatError::Magic);
+        }
+        if bytes[4] != VERSION as u8 {
+            return Err(FormatError::Version(bytes[4].into()));
+        }
+        if checksum_from(salt, &bytes[..76]) != u32::from_le_bytes(get(bytes, 76)) {
+            return Err(FormatError::Checksum);
+        }
+        let kind = match bytes[5] {
+            1 => FrameKind::Batch,
+            2 => FrameKind::Seal,
+            _ => return Err(FormatError::Version(VERSION + 1)),
+        };
+        let payload_len = u32::from_le_bytes(get(bytes, 8));
+        // A writer that uses a flag has to announce it in the segment's flags.
+        let sequence = u64::from_le_bytes(get(bytes, 24));
+        if bytes[7] != 0 || payload_len > PAYLOAD_BYTES_MAX || sequence > SEQUENCE_MAX {
+            return Err(FormatError::Version(VERSION + 1));
+        }
+        Ok(FrameHeader {
+            kind,
+            sequence,
+            durable_lag: u32::from_le_bytes(get(bytes, 20)),
+            payload_len,
+            payload_crc: u32::from_le_bytes(get(bytes, 72)),
+            info: BatchInfo {
+                kind: bytes[6],
+                events: u32::from_le_bytes(get(bytes, 12)),
+                records: u32::from_le_bytes(get(bytes, 16)),
+                raw_bytes: u64::from_le_bytes(get(bytes, 32)),
+                first_time_ms: i64::from_le_bytes(get(bytes, 40)),
+                last_time_ms: i64::from_le_bytes(get(bytes, 48)),
+                appended_ms: i64::from_le_bytes(get(bytes, 56)),
+            },
+        })
+    }
+
+    /// Everything below this sequence was durable when the frame was written.
+    pub(crate) fn proves_durable(&self) -> u64 {
+        self.sequence.saturating_sub(self.durable_lag.into())
+    }
+
+    /// The whole frame's length.
+    pub(crate) fn frame_len(&self) -> u64 {
+        FRAME_HEADER_LEN as u64 + u64::from(self.payload_len)
+    }
+}
+
+/// Sums over the batches of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Summary {
+    pub(crate) batches: u64,
+    pub(crate) events: u64,
+    pub(crate) records: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) raw_bytes: u64,
+    /// The times mean something only when there are batches.
+    pub(crate) first_time_ms: i64,
+    pub(crate) last_time_ms: i64,
+    pub(crate) first_appended_ms: i64,
+    pub(crate) last_appended_ms: i64,
+}
+
+impl Summary {
+    pub(crate) fn add(&mut self, info: &BatchInfo, payload_len: u32) {
+        if self.batches == 0 {
+            self.first_time_ms = info.first_time_ms;
+            self.last_time_ms = info.last_time_ms;
+            self.first_appended_ms = info.appended_ms;
+            self.last_appended_ms = info.appended_ms;
+        }
+        self.batches += 1;
+        self.events += u64::from(info.events);
+        self.records += u64::from(info.records);
+        self.payload_bytes += u64::from(payload_len);
+        self.raw_bytes = self.raw_bytes.saturating_add(info.raw_bytes);
+        self.first_time_ms = self.first_time_ms.min(info.first_time_ms);
+        self.last_time_ms = self.last_time_ms.max(info.last_time_ms);
+        self.first_appended_ms = self.first_appended_ms.min(info.appended_ms);
+        self.last_appended_ms = self.last_appended_ms.max(info.appended_ms);
+    }
+}
+
+/// The frame that closes a segment. It repeats what is needed to trust it alone, so that opening
+/// a sealed segment is one read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seal {
+    pub(crate) header: SegmentHeader,
+    /// The sequence after the last batch.
+    pub(crate) end: u64,
+    /// Where the seal begins.
+    pub(crate) position: u64,
+    pub(crate) summary: Summary,
+}
+
+impl Seal {
+    pub(crate) fn encode(&self) -> [u8; SEAL_LEN] {
+        let mut body = [0; SEAL_BODY_LEN];
+        put(&mut body, 0, self.header.base.to_le_bytes());
+        put(&mut body, 8, self.header.queue_id.to_le_bytes());
+        put(&mut body, 24, self.header.salt.to_le_bytes());
+        // 28: reserved, u32.
+        put(&mut body, 32, self.header.created_ms.to_le_bytes());
+        put(&mut body, 40, self.end.to_le_bytes());
+        put(&mut body, 48, self.position.to_le_bytes());
+        put(&mut body, 56, self.summary.batches.to_le_bytes());
+        put(&mut body, 64, self.summary.events.to_le_bytes());
+        put(&mut body, 72, self.summary.records.to_le_bytes());
+        put(&mut body, 80, self.summary.payload_bytes.to_le_bytes());
+        put(&mut body, 88, self.summary.raw_bytes.to_le_bytes());
+        put(&mut body, 96, self.summary.first_time_ms.to_le_bytes());
+        put(&mut body, 104, self.summary.last_time_ms.to_le_bytes());
+        put(&mut body, 112, self.summary.first_appended_ms.to_le_bytes());
+        put(&mut body, 120, self.summary.last_appended_ms.to_le_bytes());
+
+        let header = FrameHeader {
+            kind: FrameKind::Seal,
+            sequence: self.end,
+            durable_lag: 0,
+            payload_len: SEAL_BODY_LEN as u32,
+            payload_crc: crc32fast::hash(&body),
+            info: BatchInfo::default(),
+        };
+        let mut out = [0; SEAL_LEN];
+        out[..FRAME_HEADER_LEN].copy_from_slice(&header.encode(self.header.salt));
+        out[FRAME_HEADER_LEN..].copy_from_slice(&body);
+        out
+    }
+
+    /// Decodes a whole seal frame, which carries its own salt. `None`: it is none.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Seal> {
+        if bytes.len() != SEAL_LEN {
+            return None;
+        }
+        let (head, body) = bytes.split_at(FRAME_HEADER_LEN);
+        let salt = u32::from_le_bytes(get(body, 24));
+        let head = FrameHeader::decode(head, salt).ok()?;
+        if head.kind != FrameKind::Seal || head.payload_crc != crc32fast::hash(body) {
+            return None;
+        }
+        let word = |at| u64::from_le_bytes(get(body, at));
+        let time = |at| i64::from_le_bytes(get(body, at));
+        let seal = Seal {
+            header: SegmentHeader {
+                base: word(0),
+                queue_id: u128::from_le_bytes(get(body, 8)),
+                salt,
+                created_ms: time(32),
+            },
+            end: word(40),
+            position: word(48),
+            summary: Summary {
+                batches: word(56),
+                events: word(64),
+                records: word(72),
+                payload_bytes: word(80),
+                raw_bytes: word(88),
+                first_time_ms: time(96),
+                last_time_ms: time(104),
+                first_appended_ms: time(112),
+                last_appended_ms: time(120),
+            },
+        };
+        (seal.end == head.sequence && seal.end >= seal.header.base).then_some(seal)
+    }
+}
+
+/// The file name of the segment whose first sequence is `base`.
+pub(crate) fn segment_name(base: Sequence) -> String {
+    format!("{base:020}.seg", base = base.0)
+}
+
+/// The first sequence of the segment with this file name; `None`: it is no segment's name.
+pub(crate) fn segment_base(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".seg")?;
+    let base = (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse())?;
+    base.ok()
+        .filter(|base| (Sequence::FIRST.0..=SEQUENCE_MAX).contains(base))
+}
+
+/// CRC-32 (IEEE) of `bytes`, going on from `seed`.
+fn checksum_from(seed: u32, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(seed);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+fn put<const N: usize>(out: &mut [u8], at: usize, bytes: [u8; N]) {
+    out[at..at + N].copy_from_slice(&bytes);
+}
+
+fn get<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}

@@ -1,0 +1,57 @@
+//! Making a segment: complete and durable under another name before it gets its own.
+
+use std::io::{self, IoSlice};
+
+use super::write_all;
+use crate::{
+    batch::Sequence,
+    format::{SegmentHeader, segment_base, segment_name},
+    storage::{Storage, StorageFile},
+};
+
+/// Makes the segment `header.base` with room for `capacity` bytes, durable in its directory.
+///
+/// A segment that had this base before is replaced: it cannot have held a durable frame, since
+/// the next sequence would be another one then.
+pub(crate) fn create<S: Storage>(storage: &S, header: &SegmentHeader, capacity: u64) -> io::Result<S::File> {
+    let name = segment_name(Sequence(header.base));
+    let temporary = temporary_name(header.base);
+    let file = match write_new(storage, &temporary, header, capacity) {
+        Ok(file) => file,
+        Err(error) => {
+            if let Err(error) = storage.remove(&temporary) {
+                tracing::debug!(%error, file = temporary, "left for the next opening to remove");
+            }
+            return Err(error);
+        }
+    };
+    storage.rename(&temporary, &name)?;
+    storage.sync_directory("")?;
+    Ok(file)
+}
+
+fn write_new<S: Storage>(
+    storage: &S,
+    name: &str,
+    header: &SegmentHeader,
+    capacity: u64,
+) -> io::Result<S::File> {
+    let file = storage.create(name)?;
+    // A full disk shows here, and not in the middle of a segment.
+    file.allocate(capacity)?;
+    write_all(&file, &mut [IoSlice::new(&header.encode_block())], 0)?;
+    // IMPORTANT: the header is durable before the name is, so a segment always has one.
+    file.sync_data()?;
+    Ok(file)
+}
+
+/// The name of a segment in the making.
+fn temporary_name(base: u64) -> String {
+    format!("{}.tmp", segment_name(Sequence(base)))
+}
+
+/// Whether this is the name of a segment that was in the making when its process ended.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.strip_suffix(".tmp")
+        .is_some_and(|name| segment_base(name).is_some())
+}
