@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod counters;
 pub mod dead_letters;
+pub mod drill;
 pub mod driver;
 pub mod failure_log;
 pub mod forwarder;
