@@ -12,7 +12,7 @@ pub struct Counts {
     pub requests: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Records accepted.
     pub records: u64,
-    /// Records refused within a PutRecords that was answered with 200.
+    /// Records that a fault or the enforced write rate refused, in PutRecord and PutRecords.
     pub records_refused: u64,
     /// Events in the accepted records, as their header lines claim; a record without header line is one event.
     pub events: u64,

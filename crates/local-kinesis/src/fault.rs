@@ -4,8 +4,6 @@
 //! `error500,op=ListShards`, `refuse:poison`. `@10s` at the end is short for `,for=10s`.
 //! In the text of `refuse`, a comma, an `@` or a backslash is written with a backslash before it.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::Operation;
@@ -106,34 +104,11 @@ impl From<FaultKind> for Fault {
     }
 }
 
-/// How kinds are written; the order is that of the list in messages.
-const FORMS: &[&str] = &[
-    "down",
-    "reset",
-    "hang",
-    "slow:DURATION",
-    "rate:BYTES_PER_SEC",
-    "portal",
-    "empty",
-    "error500",
-    "truncated",
-    "throttle:P",
-    "partial:P",
-    "denied",
-    "expired-token",
-    "skew:±DURATION",
-    "not-found",
-    "gap",
-    "list-denied",
-    "refuse:TEXT",
-    "accept-then-reset",
-];
-
 /// Why a text is no [`Fault`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseFaultError {
     /// No such kind.
-    #[error("no fault `{kind}`; there are: {list}", list = FORMS.join(", "))]
+    #[error("no fault `{kind}`; there are: {list}", list = crate::fault_text::FORMS.join(", "))]
     Kind {
         /// What was given.
         kind: String,
@@ -146,7 +121,7 @@ pub enum ParseFaultError {
         /// What is wrong and what would be right.
         problem: String,
     },
-    /// Something after a comma or an `@` is not an option.
+    /// Something after a comma or an `@` is no option, or not one for this kind.
     #[error(
         "fault `{kind}`: {problem}; options are shard=ID, op=OPERATION, for=DURATION (also written @DURATION)"
     )]
@@ -183,19 +158,5 @@ impl FaultKind {
             Self::Refuse(_) => "refuse",
             Self::AcceptThenReset => "accept-then-reset",
         }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, _formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
-    }
-}
-
-impl FromStr for Fault {
-    type Err = ParseFaultError;
-
-    fn from_str(_text: &str) -> Result<Self, ParseFaultError> {
-        todo!()
     }
 }

@@ -20,22 +20,34 @@
 //! It is not: durable (everything is gone when it stops), secured (signatures are not checked), or a load generator.
 #![warn(missing_docs)]
 
+mod api;
+mod clock;
 mod counts;
 mod decode;
+mod endpoint;
+mod events;
 mod fault;
 mod fault_control;
+mod fault_text;
+mod http;
+mod listener;
 mod operation;
 mod options;
+mod pacer;
 mod record;
 mod server;
+mod store;
+mod strike;
+mod tally;
 mod verify;
 
 pub use counts::{Counts, ShardCounts};
 pub use decode::{DecodeError, Decoded, Encoding, decode};
+pub use events::EventsError;
 pub use fault::{Fault, FaultKind, ParseFaultError, Probability, Skew};
 pub use fault_control::{ActiveFault, FaultControl, FaultId};
 pub use operation::{Operation, UnknownOperation};
 pub use options::{Keep, Limits, Options, ParseStreamError, StreamSpec};
 pub use record::KeptRecord;
-pub use server::{EventsError, Server, ShutdownError, StartError, start};
+pub use server::{Server, ShutdownError, StartError, start};
 pub use verify::{Malformed, Verified, verify};
