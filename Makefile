@@ -40,6 +40,13 @@ interop: ## forward to kinesis-local and moto, read back with boto3 (part of tes
 interop-self-test: ## see the interop tests fail on a forwarder that does one thing wrong (3 min)
 	tests/interop/self_test.sh
 
+.PHONY: acceptance
+acceptance: ## 150 MB through outages, kill -9 and faults: 0 missing, memory bounded (some 6 min)
+	$(call need,cargo,$(RUST))
+	$(call need,python3,$(PYTHON))
+	cargo build --release --locked -p millpond
+	tests/acceptance.py --binary $(TARGET)/release/millpond
+
 .PHONY: check
 check: check-format check-lints check-dependencies check-fixtures check-links check-deny docs ## format, lints, dependencies, licences, fixtures, pages
 
