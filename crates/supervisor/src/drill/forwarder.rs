@@ -31,6 +31,9 @@ pub struct Said {
     pub reason: Option<String>,
     /// The output's new state, where it changed.
     pub state: Option<String>,
+    /// Everything else in the line.
+    #[serde(flatten)]
+    pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
 impl ForwarderProcess {
@@ -90,26 +93,29 @@ impl ForwarderProcess {
         Ok(memory)
     }
 
-    /// Asks it to stop, and waits until it has; gives the most memory it ever had.
+    /// Asks it to stop, and waits until it has; gives the most memory it ever had, and what it said meanwhile.
     ///
     /// # Errors
     /// When it takes too long, or does not end cleanly.
-    pub async fn stop(&mut self) -> anyhow::Result<u64> {
+    pub async fn stop(&mut self) -> anyhow::Result<(u64, Vec<Said>)> {
         let memory = self.peak_memory()?;
         self.stopping = true;
         let pid = self.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
         let pid = pid.context("the forwarder has ended already")?;
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         let ended = tokio::time::timeout(STOP_MAX, self.wait()).await;
-        let status = ended.context("the forwarder did not stop within 30 s of SIGTERM")??;
-        ensure!(status.success(), "the forwarder stopped with {status}");
-        Ok(memory)
+        let (status, said) = ended.context("the forwarder did not stop within 30 s of SIGTERM")??;
+        ensure!(status.success(), "the forwarder stopped with {status}, saying {said:#?}");
+        Ok((memory, said))
     }
 
-    async fn wait(&mut self) -> anyhow::Result<std::process::ExitStatus> {
+    async fn wait(&mut self) -> anyhow::Result<(std::process::ExitStatus, Vec<Said>)> {
         // What it says last has to be read, or it could wait for room in the pipe for ever.
-        while self.next_line().await?.is_some() {}
-        Ok(self.child.wait().await?)
+        let mut last_words = Vec::new();
+        while let Some(said) = self.next_line().await? {
+            last_words.push(said);
+        }
+        Ok((self.child.wait().await?, last_words))
     }
 
     /// The largest resident set so far, in bytes.

@@ -156,7 +156,9 @@ impl Drill {
         let proof = self.drain(DRAIN_MAX + outage).await?;
 
         self.screen.chapter("stop", "SIGTERM: the forwarder writes its positions and ends");
-        let peak_memory = self.forwarder.stop().await?.max(peak_memory);
+        let (memory, last_words) = self.forwarder.stop().await?;
+        last_words.iter().for_each(|said| self.screen.said(said));
+        let peak_memory = memory.max(peak_memory);
         let proof = Proof { peak_queue: self.gauge.peak(), peak_memory, ..proof };
         self.screen.verdict(&proof);
         Ok(proof)
