@@ -110,6 +110,21 @@ impl Fanout {
         Self { outputs }
     }
 
+    /// Waits until every output has room for a chunk. Nothing is reserved: it tells when reading one is worth it, and
+    /// can be given up without consequence, while a [`send`](Self::send) that is given up may have reached some outputs.
+    ///
+    /// # Errors
+    /// [`Closed`] when an output no longer takes events.
+    pub async fn room(&self) -> Result<(), Closed> {
+        if self.outputs.is_empty() {
+            return Err(Closed);
+        }
+        for output in &self.outputs {
+            drop(output.reserve().await.map_err(|_| Closed)?);
+        }
+        Ok(())
+    }
+
     /// Hands the chunk to every output, waiting while one of them has no room.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The supervisor of millpond: policy and wiring around the queue and the Kinesis output.
 
+pub mod ack_window;
 pub mod assembler;
 pub mod backlog;
 pub mod chunk;

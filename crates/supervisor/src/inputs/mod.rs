@@ -14,14 +14,17 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use crate::chunk::{Codec, Fanout};
-use crate::config::checked::{FileInput, Input, InputKind};
+use crate::config::checked::{Input, InputKind};
 
 mod counters;
 mod error;
+mod file;
+mod lines;
 mod stdin;
 
 pub use counters::InputCounters;
 pub use error::InputError;
+pub use file::run_file;
 pub use stdin::run_stdin;
 
 /// What every input needs beside its own settings.
@@ -104,13 +107,4 @@ pub fn spawn(
         })
         .map_err(thread_error)?;
     Ok(InputHandle { id, counters, done })
-}
-
-/// Reads files that match the patterns until told to stop.
-///
-/// # Errors
-/// When positions cannot be read or written, or a pattern is not one. Trouble with a single file is no error: it is
-/// logged, counted and tried again.
-pub async fn run_file(config: FileInput, ctx: InputContext) -> Result<(), InputError> {
-    todo!("{config:?} {ctx:?}")
 }

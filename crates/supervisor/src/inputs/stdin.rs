@@ -1,11 +1,195 @@
 //! Standard input.
+//!
+//! It carries no acknowledgement: what was read is gone from it, so everything that was read is handed on, also at a
+//! stop.
 
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::lines::take_lines;
 use super::{InputContext, InputError};
+use crate::chunk::{Chunk, Closed, Receipt};
+
+/// Bytes of one read.
+const READ_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a chunk, unless a single line is longer.
+const CHUNK_BYTES_MAX: usize = 256 << 10;
+/// Reads that wait to be taken.
+const READS_WAITING_MAX: usize = 2;
+/// How long whole lines wait for more.
+const FLUSH_PERIOD: Duration = Duration::from_millis(100);
 
 /// Reads standard input until its end, or until told to stop.
 ///
 /// # Errors
 /// When it cannot be read, or no output takes events any more.
 pub async fn run_stdin(ctx: InputContext) -> Result<(), InputError> {
-    todo!("{ctx:?}")
+    run(Box::new(io::stdin()), ctx).await
+}
+
+async fn run(from: Box<dyn Read + Send>, ctx: InputContext) -> Result<(), InputError> {
+    let (blocks_tx, blocks) = mpsc::channel(READS_WAITING_MAX);
+    // A read cannot be interrupted: at a stop the thread is left behind, and ends with the process.
+    std::thread::Builder::new()
+        .name(format!("input {} read", ctx.input))
+        .spawn(move || read_all(from, &blocks_tx))
+        .map_err(|source| InputError::Thread { input: Arc::clone(&ctx.input), source })?;
+    let (returned_tx, returned) = mpsc::unbounded_channel();
+    let stdin =
+        Stdin { ctx, blocks, buffer: Vec::new(), in_cut_line: false, returned_tx, returned, in_flight: 0 };
+    stdin.run().await
+}
+
+/// Reads until the end, a failure, or until nobody wants more.
+fn read_all(mut from: Box<dyn Read + Send>, blocks: &mpsc::Sender<io::Result<Vec<u8>>>) {
+    let mut scratch = vec![0; READ_BYTES_MAX];
+    loop {
+        let block = match from.read(&mut scratch) {
+            Ok(0) => return,
+            Ok(n) => Ok(scratch.get(..n).unwrap_or_default().to_vec()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Err(error),
+        };
+        let is_over = block.is_err();
+        if blocks.blocking_send(block).is_err() || is_over {
+            return;
+        }
+    }
+}
+
+struct Stdin {
+    ctx: InputContext,
+    blocks: mpsc::Receiver<io::Result<Vec<u8>>>,
+    /// Read and not handed on yet.
+    buffer: Vec<u8>,
+    in_cut_line: bool,
+    returned_tx: mpsc::UnboundedSender<(bool, u64)>,
+    returned: mpsc::UnboundedReceiver<(bool, u64)>,
+    in_flight: u64,
+}
+
+impl Stdin {
+    async fn run(mut self) -> Result<(), InputError> {
+        let read = self.read().await;
+        // What is on its way between the two threads was taken from standard input as well.
+        self.blocks.close();
+        let mut result = read;
+        while let Some(block) = self.blocks.recv().await {
+            match block {
+                Ok(block) => self.buffer.extend_from_slice(&block),
+                Err(error) => result = result.and(Err(self.failed(error))),
+            }
+        }
+        if self.hand_on(true).await.is_err() {
+            result = result.and(Err(InputError::OutputsClosed { input: Arc::clone(&self.ctx.input) }));
+        }
+        self.await_receipts().await;
+        result
+    }
+
+    /// Reads until the end of standard input or the stop, and hands lines on.
+    async fn read(&mut self) -> Result<(), InputError> {
+        let mut stop = self.ctx.stop.clone();
+        let mut flush_at: Option<Instant> = None;
+        loop {
+            let block = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                Some((ok, lines)) = self.returned.recv() => {
+                    self.receipt(ok, lines);
+                    continue;
+                }
+                () = sleep_until(flush_at), if flush_at.is_some() => None,
+                block = self.blocks.recv() => match block {
+                    Some(block) => Some(block.map_err(|error| self.failed(error))?),
+                    None => return Ok(()),
+                },
+            };
+            if let Some(block) = &block {
+                self.buffer.extend_from_slice(block);
+                flush_at = flush_at.or_else(|| Some(Instant::now() + FLUSH_PERIOD));
+            }
+            if block.is_none() || self.buffer.len() >= CHUNK_BYTES_MAX {
+                self.hand_on(false)
+                    .await
+                    .map_err(|Closed| InputError::OutputsClosed { input: Arc::clone(&self.ctx.input) })?;
+                flush_at = None;
+            }
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> InputError {
+        InputError::Stdin { input: Arc::clone(&self.ctx.input), source }
+    }
+
+    /// Hands whole lines on; at the end also a last one without a line end.
+    async fn hand_on(&mut self, is_end: bool) -> Result<(), Closed> {
+        let taken = take_lines(&self.buffer, self.in_cut_line, self.ctx.max_line, is_end);
+        self.in_cut_line = taken.in_cut_line;
+        self.buffer.drain(..taken.consumed);
+        let counters = &self.ctx.counters;
+        counters.lines_cut.add(taken.cut);
+        counters.bytes_cut.add(taken.cut_bytes);
+        if taken.cut > 0 {
+            tracing::warn!(
+                lines = taken.cut,
+                "{} lines of standard input are longer than max_line and were cut",
+                taken.cut
+            );
+        }
+        if taken.data.is_empty() {
+            return Ok(());
+        }
+        counters.events.add(taken.lines);
+        counters.bytes.add(taken.data.len() as u64);
+        self.in_flight += 1;
+        counters.chunks_in_flight.set(self.in_flight);
+        let (returned, lines) = (self.returned_tx.clone(), taken.lines);
+        let receipt = Receipt::new(move |ok| {
+            if returned.send((ok, lines)).is_err() {
+                tracing::debug!("a receipt came back after its input had ended");
+            }
+        });
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let chunk = Chunk {
+            input: Arc::clone(&self.ctx.input),
+            source: "stdin".into(),
+            codec: self.ctx.codec,
+            read_at_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+            data: Bytes::from(taken.data),
+            receipt,
+        };
+        self.ctx.out.send(chunk).await
+    }
+
+    fn receipt(&mut self, ok: bool, lines: u64) {
+        self.in_flight -= 1;
+        self.ctx.counters.chunks_in_flight.set(self.in_flight);
+        if !ok {
+            tracing::warn!(
+                lines,
+                "up to {lines} lines of standard input are neither delivered nor durable, and cannot be read again"
+            );
+        }
+    }
+
+    /// Lets the outputs see the end, and waits for all that is on its way.
+    async fn await_receipts(mut self) {
+        self.ctx.out = crate::chunk::Fanout::new(Vec::new());
+        while self.in_flight > 0 {
+            if let Some((ok, lines)) = self.returned.recv().await {
+                self.receipt(ok, lines);
+            }
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at.into()).await;
+    }
 }

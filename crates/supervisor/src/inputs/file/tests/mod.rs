@@ -1,0 +1,4 @@
+//! The input on real files.
+
+mod reading;
+mod rig;
