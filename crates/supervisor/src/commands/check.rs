@@ -1,7 +1,17 @@
 //! `millpond check`: what is wrong with a configuration, and what it means where nothing is.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::config::{self, Environment, Finding, Problems};
+
+mod machine;
+mod summary;
+
+use summary::Summary;
 
 /// Arguments of `millpond check`.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,10 +30,104 @@ pub struct CheckArgs {
     pub schema: bool,
 }
 
-/// Checks a configuration and prints what was found: exit code 0 when it is good, 1 when something outside the
-/// file is wrong (a directory that cannot be written), 2 when the configuration is.
-#[must_use]
-#[expect(clippy::todo, reason = "the signature lands before the body")]
-pub fn run(_args: &CheckArgs) -> ExitCode {
-    todo!()
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    /// Nothing is wrong.
+    Good,
+    /// The configuration is good, but something on this machine is not.
+    MachineProblem,
+    /// The configuration is wrong.
+    ConfigurationProblem,
 }
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Good => Self::SUCCESS,
+            Outcome::MachineProblem => Self::FAILURE,
+            Outcome::ConfigurationProblem => Self::from(2),
+        }
+    }
+}
+
+/// All that a check found.
+#[derive(Debug, Serialize)]
+struct Report {
+    outcome: Outcome,
+    /// The file, as it was named.
+    file: String,
+    problems: Vec<Finding>,
+    warnings: Vec<Finding>,
+    /// What the configuration means; nothing if it is wrong.
+    configuration: Option<Summary>,
+}
+
+/// Checks a configuration and prints what was found: exit code 0 when it is good, 1 when something outside the
+/// file is wrong (a directory that cannot be written), 2 when the configuration is. Nothing is written but the report.
+#[must_use]
+pub fn run(args: &CheckArgs) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let printed = if args.schema {
+        print_json(&mut out, &config::schema()).map(|()| ExitCode::SUCCESS)
+    } else {
+        let report = check(args);
+        let printed = if args.json { print_json(&mut out, &report) } else { write!(out, "{report}") };
+        printed.map(|()| report.outcome.into())
+    };
+    printed.unwrap_or_else(|error| {
+        eprintln!("millpond: the report cannot be printed: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn print_json(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
+}
+
+fn check(args: &CheckArgs) -> Report {
+    let file = args.config.display().to_string();
+    let environment = Environment::of_process(args.environment.as_deref());
+    match config::load(&args.config, &environment) {
+        Ok((config, mut warnings)) => {
+            let machine = machine::look(&config, &file);
+            warnings.extend(machine.warnings);
+            let outcome = if machine.problems.is_empty() { Outcome::Good } else { Outcome::MachineProblem };
+            let configuration = Some(Summary::new(&config, &machine.rooms));
+            Report { outcome, file, problems: machine.problems, warnings, configuration }
+        }
+        Err(Problems { problems, warnings }) => {
+            Report { outcome: Outcome::ConfigurationProblem, file, problems, warnings, configuration: None }
+        }
+    }
+}
+
+impl std::fmt::Display for Report {
+    /// The problems, the warnings, what the configuration means, and the verdict.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for finding in self.problems.iter().chain(&self.warnings) {
+            writeln!(f, "{finding}")?;
+        }
+        if let Some(configuration) = &self.configuration {
+            write!(f, "{configuration}")?;
+        }
+        let count = |count: usize, what: &str| match count {
+            0 => format!("no {what}s"),
+            1 => format!("1 {what}"),
+            _ => format!("{count} {what}s"),
+        };
+        let verdict = match self.outcome {
+            Outcome::Good => "the configuration is good",
+            Outcome::MachineProblem => "the configuration is good, but it cannot work here",
+            Outcome::ConfigurationProblem => "the configuration cannot be used",
+        };
+        let problems = count(self.problems.len(), "problem");
+        let warnings = count(self.warnings.len(), "warning");
+        writeln!(f, "{}: {verdict}: {problems}, {warnings}", self.file)
+    }
+}
+
+#[cfg(test)]
+mod tests;

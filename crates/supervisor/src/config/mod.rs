@@ -14,6 +14,9 @@ mod excerpt;
 mod findings;
 mod names;
 mod read;
+#[cfg(test)]
+mod reference;
+mod schema;
 mod section;
 mod settings;
 mod tree;
@@ -24,6 +27,7 @@ mod words;
 
 pub use checked::Config;
 pub use findings::{Finding, Problems, Severity, Warning};
+pub use schema::schema;
 use units::Fault;
 
 /// What a configuration takes from the process around it.
@@ -104,16 +108,32 @@ pub fn parse(
     }
 }
 
+/// The least that a configuration holds.
+const MINIMAL: &str = "\
+inputs:
+  app:
+    type: file
+    include: [\"/var/log/app/*.log\"]
+outputs:
+  main:
+    type: kinesis
+    stream_name: logs
+    region: eu-west-1
+";
+
+fn no_file_remedy() -> String {
+    let begin = "name the configuration with --config FILE, or begin with this one:\n".to_owned();
+    let remedy = MINIMAL.lines().fold(begin, |text, line| text + "\n      " + line);
+    remedy + "\n\n    Every setting is in docs/configuration.md."
+}
+
 /// The text of the file, if it is text and not far too long.
 fn read_file(path: &Path) -> Result<String, Fault> {
     let mut bytes = Vec::new();
     let read =
         File::open(path).and_then(|file| file.take(tree::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
     read.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Fault::new(
-            "there is no such file",
-            "name the configuration with --config FILE; docs/configuration.md shows a minimal one to start from",
-        ),
+        ErrorKind::NotFound => Fault::new("there is no such file", no_file_remedy()),
         _ => Fault::new(format!("cannot be read: {error}"), "see that it is a file which this user may read"),
     })?;
     if bytes.len() > tree::FILE_BYTES_MAX {
@@ -127,5 +147,7 @@ fn read_file(path: &Path) -> Result<String, Fault> {
     })
 }
 
+#[cfg(test)]
+mod schema_tests;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,11 @@ use crate::chunk::Codec;
 /// The settings of one section.
 #[derive(Debug)]
 pub(super) struct Group {
+    /// What it is called in the documentation.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tables of the documentation are made by a test"))]
+    pub(super) name: &'static str,
+    /// The word for `type` that makes a section one of this group.
+    pub(super) of_type: Option<&'static str>,
     /// Where the section stands, such as `outputs.ID.queue`; empty for the file itself.
     pub(super) place: &'static str,
     /// The settings, in the order of the documentation.
@@ -85,8 +90,8 @@ const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 
-/// Largest size of a queue that is believed: 1 EiB.
-const SIZE_MAX: u64 = 1 << 60;
+/// Largest size of a queue that is believed: 1 EiB, which is as good as no limit.
+pub(super) const SIZE_MAX: u64 = 1 << 60;
 
 impl Kind {
     const fn word<T: Words>() -> Self {
@@ -147,6 +152,8 @@ impl Group {
 pub(super) const GROUPS: [&Group; 7] = [&TOP, &FILE, &STDIN, &KINESIS, &AUTH, &PARTITION_KEY, &QUEUE];
 
 pub(super) static TOP: Group = Group {
+    name: "top",
+    of_type: None,
     place: "",
     settings: &[
         setting(
@@ -185,6 +192,8 @@ const MAX_LINE: Setting = setting(
 );
 
 pub(super) static FILE: Group = Group {
+    name: "file",
+    of_type: Some("file"),
     place: "inputs.ID",
     settings: &[
         setting(
@@ -225,6 +234,8 @@ pub(super) static FILE: Group = Group {
 };
 
 pub(super) static STDIN: Group = Group {
+    name: "stdin",
+    of_type: Some("stdin"),
     place: "inputs.ID",
     settings: &[
         setting(
@@ -241,6 +252,8 @@ pub(super) static STDIN: Group = Group {
 };
 
 pub(super) static KINESIS: Group = Group {
+    name: "kinesis",
+    of_type: Some("kinesis"),
     place: "outputs.ID",
     settings: &[
         setting("type", Kind::word::<OutputType>(), Default::Required, "`kinesis`: a stream of Amazon Kinesis Data Streams."),
@@ -314,6 +327,8 @@ pub(super) static KINESIS: Group = Group {
 };
 
 pub(super) static AUTH: Group = Group {
+    name: "auth",
+    of_type: None,
     place: "outputs.ID.auth",
     settings: &[
         setting(
@@ -341,6 +356,8 @@ pub(super) static AUTH: Group = Group {
 };
 
 pub(super) static PARTITION_KEY: Group = Group {
+    name: "partition_key",
+    of_type: None,
     place: "outputs.ID.partition_key",
     settings: &[
         setting(
@@ -359,6 +376,8 @@ pub(super) static PARTITION_KEY: Group = Group {
 };
 
 pub(super) static QUEUE: Group = Group {
+    name: "queue",
+    of_type: None,
     place: "outputs.ID.queue",
     settings: &[
         setting(

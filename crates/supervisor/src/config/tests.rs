@@ -232,8 +232,10 @@ fn a_file_that_cannot_be_read() {
     check(
         "none.yaml",
         None,
-        "there is no such file\n    name the configuration with --config FILE; \
-         docs/configuration.md shows a minimal one to start from",
+        "there is no such file\n    name the configuration with --config FILE, or begin with this one:\n\n      \
+         inputs:\n        app:\n          type: file\n          include: [\"/var/log/app/*.log\"]\n      \
+         outputs:\n        main:\n          type: kinesis\n          stream_name: logs\n          region: eu-west-1\n\n    \
+         Every setting is in docs/configuration.md.",
     );
     check("latin1.yaml", Some(b"a: 1\nb: \xe9\n"), "is not UTF-8 on line 2\n    save it as UTF-8");
     check(

@@ -86,6 +86,19 @@ impl fmt::Display for Size {
     }
 }
 
+/// A size as people read it, to a tenth of the largest binary unit.
+#[must_use]
+pub fn approximate(bytes: u64) -> String {
+    let units = SIZE_UNITS.iter().filter(|(name, _)| name.ends_with("iB"));
+    match units.copied().find(|&(_, unit)| bytes >= unit) {
+        Some((name, unit)) => {
+            let tenths = u128::from(bytes) * 10 / u128::from(unit);
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        }
+        None => format!("{bytes} B"),
+    }
+}
+
 /// A length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
@@ -255,6 +268,14 @@ mod tests {
         for text in ["1s", "90s", "12h", "100ms", "1500ms", "0s", "1d"] {
             assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn approximate_sizes() {
+        assert_eq!(approximate(1023), "1023 B");
+        assert_eq!(approximate(1536), "1.5 KiB");
+        assert_eq!(approximate((12 << 30) + (340 << 20)), "12.3 GiB");
+        assert_eq!(approximate(u64::MAX), "16777215.9 TiB");
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::settings::{Kind, Setting};
+use super::settings::{Kind, SIZE_MAX, Setting};
 use super::units::{Fault, Period, Size};
 
 /// The text of a scalar and what its notation says.
@@ -160,5 +160,24 @@ pub(super) fn example(setting: &Setting) -> Cow<'static, str> {
         Kind::Texts => "[one, two]".into(),
         Kind::Patterns => "[\"/var/log/app/*.log\"]".into(),
         Kind::Section(_) | Kind::Sections(_) => "{}".into(),
+    }
+}
+
+/// What a setting takes, as people are told.
+pub(super) fn range(setting: &Setting) -> Option<String> {
+    let period = |milliseconds| Period(std::time::Duration::from_millis(milliseconds));
+    match setting.kind {
+        Kind::Integer(min, max) => Some(format!("{min} – {max}")),
+        Kind::Size(0, SIZE_MAX) => None,
+        Kind::Size(min, SIZE_MAX) => Some(format!("{} or more", Size(min))),
+        Kind::Size(min, max) => Some(format!("{} – {}", Size(min), Size(max))),
+        Kind::Period(min, max) => Some(format!("{} – {}", period(min), period(max))),
+        Kind::Flag => Some("`true` · `false`".to_owned()),
+        Kind::Word(words) => {
+            Some(words().iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" · "))
+        }
+        Kind::Texts | Kind::Patterns => Some("a list".to_owned()),
+        Kind::Section(_) | Kind::Sections(_) => Some("a section".to_owned()),
+        Kind::Text(..) | Kind::Path | Kind::WordOrSection(..) => None,
     }
 }

@@ -1,0 +1,242 @@
+//! What a configuration means, in a few lines or as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::machine::Room;
+use crate::chunk::Codec;
+use crate::config::checked::{
+    Backpressure, Config, Format, Input, InputKind, OnFull, Output, QueueMode, ReadFrom,
+};
+use crate::config::units::{Period, Size, approximate};
+
+/// What a configuration means.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    data_dir: Directory,
+    inputs: Vec<InputSummary>,
+    outputs: Vec<OutputSummary>,
+}
+
+#[derive(Debug, Serialize)]
+struct Directory {
+    path: PathBuf,
+    exists: bool,
+    /// Not known if the directory cannot be used.
+    free_bytes: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct InputSummary {
+    id: String,
+    r#type: &'static str,
+    codec: &'static str,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    from_end: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct OutputSummary {
+    id: String,
+    active: bool,
+    stream_name: String,
+    region: String,
+    endpoint: Option<String>,
+    records: &'static str,
+    backpressure: &'static str,
+    /// Only with `backpressure: queue`.
+    queue: Option<QueueSummary>,
+}
+
+#[derive(Debug, Serialize)]
+struct QueueSummary {
+    directory: Directory,
+    mode: &'static str,
+    backpressure_ms: Option<u128>,
+    max_size_bytes: u64,
+    max_segment_size_bytes: u64,
+    min_free_bytes: u64,
+    on_full: &'static str,
+    strict_ordering: bool,
+}
+
+impl Summary {
+    pub(super) fn new(config: &Config, rooms: &BTreeMap<PathBuf, Room>) -> Self {
+        Self {
+            data_dir: Directory::new(config.data_dir.clone(), rooms.get(&config.data_dir)),
+            inputs: config.inputs.iter().map(InputSummary::new).collect(),
+            outputs: config.outputs.iter().map(|output| OutputSummary::new(output, rooms)).collect(),
+        }
+    }
+}
+
+impl Directory {
+    fn new(path: PathBuf, room: Option<&Room>) -> Self {
+        Self {
+            path,
+            exists: room.is_some_and(|room| room.exists),
+            free_bytes: room.map(|room| room.free_bytes),
+        }
+    }
+}
+
+impl InputSummary {
+    fn new(input: &Input) -> Self {
+        let (r#type, include, exclude, from_end) = match &input.kind {
+            InputKind::File(file) => {
+                ("file", file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
+            }
+            InputKind::Stdin => ("stdin", Vec::new(), Vec::new(), false),
+        };
+        let codec = match input.codec {
+            Codec::Text => "text",
+            Codec::Json => "json",
+        };
+        Self { id: input.id.clone(), r#type, codec, include, exclude, from_end }
+    }
+}
+
+impl OutputSummary {
+    fn new(output: &Output, rooms: &BTreeMap<PathBuf, Room>) -> Self {
+        let backpressure = match output.backpressure {
+            Backpressure::Block => "block",
+            Backpressure::Drop => "drop",
+            Backpressure::Queue => "queue",
+        };
+        let records = match output.format {
+            Format::Gzip => "gzip",
+            Format::Ndjson => "ndjson",
+            Format::Event => "event",
+        };
+        Self {
+            id: output.id.clone(),
+            active: output.active,
+            stream_name: output.stream_name.clone(),
+            region: output.region.clone(),
+            endpoint: output.endpoint.clone(),
+            records,
+            backpressure,
+            queue: (output.backpressure == Backpressure::Queue).then(|| QueueSummary::new(output, rooms)),
+        }
+    }
+}
+
+impl QueueSummary {
+    fn new(output: &Output, rooms: &BTreeMap<PathBuf, Room>) -> Self {
+        let queue = &output.queue;
+        let (mode, backpressure_ms) = match queue.mode {
+            QueueMode::Error => ("error", None),
+            QueueMode::Backpressure { after } => ("backpressure", Some(after.as_millis())),
+            QueueMode::Always => ("always", None),
+        };
+        let on_full = match queue.on_full {
+            OnFull::Block => "block",
+            OnFull::Drop => "drop",
+        };
+        Self {
+            directory: Directory::new(queue.path.join(&output.id), rooms.get(&queue.path)),
+            mode,
+            backpressure_ms,
+            max_size_bytes: queue.size_bytes_max,
+            max_segment_size_bytes: queue.segment_bytes_max,
+            min_free_bytes: queue.free_bytes_min,
+            on_full,
+            strict_ordering: queue.strict_ordering,
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "data    {}", self.data_dir)?;
+        for input in &self.inputs {
+            writeln!(f, "input   {input}")?;
+        }
+        for output in &self.outputs {
+            writeln!(f, "output  {output}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        match (self.exists, self.free_bytes) {
+            (_, None) => f.write_str(" (cannot be used)"),
+            (true, Some(free)) => write!(f, " ({} free)", approximate(free)),
+            (false, Some(free)) => write!(f, " (will be created, {} free)", approximate(free)),
+        }
+    }
+}
+
+impl fmt::Display for InputSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.id, self.r#type)?;
+        if !self.include.is_empty() {
+            write!(f, " {}", self.include.join(", "))?;
+        }
+        if !self.exclude.is_empty() {
+            write!(f, " without {}", self.exclude.join(", "))?;
+        }
+        if self.from_end {
+            f.write_str(", from the end")?;
+        }
+        write!(f, ", as {}", self.codec)
+    }
+}
+
+impl fmt::Display for OutputSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.id)?;
+        if !self.active {
+            f.write_str("inactive, it belongs to another environment; ")?;
+        }
+        write!(f, "stream {} in {}", self.stream_name, self.region)?;
+        if let Some(endpoint) = &self.endpoint {
+            write!(f, " at {endpoint}")?;
+        }
+        let records = match self.records {
+            "gzip" => "records of many events, gzip",
+            "ndjson" => "records of many events, not compressed",
+            _ => "a record for each event",
+        };
+        write!(f, ", {records}; while it cannot take events: ")?;
+        match &self.queue {
+            None if self.backpressure == "drop" => f.write_str("they are dropped"),
+            None => f.write_str("inputs wait"),
+            Some(queue) => write!(f, "queue\n        {queue}"),
+        }
+    }
+}
+
+impl fmt::Display for QueueSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = match (self.mode, self.backpressure_ms) {
+            ("always", _) => "for every batch".to_owned(),
+            (_, Some(milliseconds)) => {
+                let milliseconds = u64::try_from(milliseconds).unwrap_or(u64::MAX);
+                let after = Period(std::time::Duration::from_millis(milliseconds));
+                format!("when the output is unhealthy or has pushed back for {after}")
+            }
+            _ => "when the output is unhealthy".to_owned(),
+        };
+        let then = if self.on_full == "block" { "inputs wait" } else { "new batches are dropped" };
+        write!(
+            f,
+            "queue {}, {used}\n        up to {} in files of {}, {} kept free; when full, {then}",
+            self.directory,
+            Size(self.max_size_bytes),
+            Size(self.max_segment_size_bytes),
+            Size(self.min_free_bytes),
+        )?;
+        if !self.strict_ordering {
+            f.write_str("; new events pass what is queued")?;
+        }
+        Ok(())
+    }
+}

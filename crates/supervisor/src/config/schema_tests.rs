@@ -1,0 +1,149 @@
+//! The schema, the declarations and the reader agree on keys, defaults and ranges.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::settings::{Default, FILE, GROUPS, Group, KINESIS, Kind, SIZE_MAX, Setting};
+use super::units::{Period, Size};
+use super::{Config, Environment, Problems, parse, schema};
+
+/// A configuration with this group in it, and with this line in the group.
+fn with(group: &Group, line: Option<String>) -> String {
+    let input = if group.name == "stdin" { "type: stdin" } else { "type: file\n    include: [\"/x\"]" };
+    let output = "type: kinesis\n    stream_name: logs\n    region: eu-west-1";
+    let [mut top, mut of_input, mut of_output] = [const { String::new() }; 3];
+    match (group.name, line) {
+        (_, None) => {}
+        ("top", Some(line)) => top = line,
+        ("file" | "stdin", Some(line)) => of_input = format!("\n    {line}"),
+        ("kinesis", Some(line)) => of_output = format!("\n    {line}"),
+        (section, Some(line)) => of_output = format!("\n    {section}:\n      {line}"),
+    }
+    format!("inputs:\n  app:\n    {input}{of_input}\noutputs:\n  main:\n    {output}{of_output}\n{top}\n")
+}
+
+fn read(yaml: &str) -> Result<Config, Problems> {
+    parse(yaml, "millpond.yaml", Path::new("/etc"), &Environment::default()).map(|(config, _)| config)
+}
+
+#[track_caller]
+fn check(group: &Group, setting: &Setting, value: &str, good: bool) {
+    let result = read(&with(group, Some(format!("{}: {value}", setting.key))));
+    assert_eq!(result.is_ok(), good, "{}.{}: {value}: {result:?}", group.name, setting.key);
+}
+
+#[test]
+fn a_default_that_is_written_changes_nothing() {
+    let mut checked = 0;
+    for group in GROUPS {
+        for setting in group.available() {
+            let Default::Is(default) = setting.default else {
+                continue;
+            };
+            let written = read(&with(group, Some(format!("{}: {default}", setting.key))));
+            assert_eq!(
+                written.as_ref().ok(),
+                read(&with(group, None)).as_ref().ok(),
+                "{}.{}",
+                group.name,
+                setting.key
+            );
+            assert!(written.is_ok(), "{}.{}: {written:?}", group.name, setting.key);
+            checked += 1;
+        }
+    }
+    assert!(checked > 25, "{checked}");
+}
+
+#[test]
+fn ranges_are_what_is_declared() {
+    let mut checked = 0;
+    for group in GROUPS {
+        for setting in group.available() {
+            let (low, min, max, high) = match setting.kind {
+                Kind::Integer(min, max) => (
+                    min.checked_sub(1).map(|n| n.to_string()),
+                    min.to_string(),
+                    max.to_string(),
+                    (max + 1).to_string(),
+                ),
+                Kind::Size(min, max) => {
+                    let size = |bytes| Size(bytes).to_string();
+                    (min.checked_sub(1).map(size), size(min), size(max), size(max + 1))
+                }
+                Kind::Period(min, max) => {
+                    let period = |milliseconds| Period(Duration::from_millis(milliseconds)).to_string();
+                    (min.checked_sub(1).map(period), period(min), period(max), period(max + 1))
+                }
+                _ => continue,
+            };
+            check(group, setting, &min, true);
+            check(group, setting, &max, true);
+            check(group, setting, &high, false);
+            if let Some(low) = low {
+                check(group, setting, &low, false);
+            }
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 13);
+    assert_eq!(Size(SIZE_MAX).to_string(), "1048576 TiB");
+}
+
+/// The properties of a group somewhere in the schema.
+fn properties(group: &Group) -> Value {
+    let schema = schema();
+    let input = |index: usize| {
+        schema["properties"]["inputs"]["additionalProperties"]["oneOf"][index]["properties"].clone()
+    };
+    let output = &schema["properties"]["outputs"]["additionalProperties"]["oneOf"][0]["properties"];
+    match group.name {
+        "top" => schema["properties"].clone(),
+        "file" => input(0),
+        "stdin" => input(1),
+        "kinesis" => output.clone(),
+        "partition_key" => output["partition_key"]["anyOf"][2]["properties"].clone(),
+        name => output[name]["properties"].clone(),
+    }
+}
+
+#[test]
+fn the_schema_has_the_keys_that_the_reader_takes() {
+    for group in GROUPS {
+        let properties = properties(group);
+        let properties = properties.as_object().unwrap_or_else(|| panic!("{} is in the schema", group.name));
+        for setting in group.settings {
+            let in_schema = properties.contains_key(setting.key);
+            match setting.later {
+                None => assert!(in_schema, "{}.{}", group.name, setting.key),
+                Some([]) => {
+                    assert!(!in_schema, "{}.{}", group.name, setting.key);
+                    check(group, setting, "x", false);
+                }
+                Some(same) => {
+                    assert_eq!(properties[setting.key]["enum"].as_array().map(Vec::len), Some(same.len()));
+                    same.iter().for_each(|value| check(group, setting, value, true));
+                    check(group, setting, "x", false);
+                }
+            }
+        }
+        assert!(properties.keys().all(|key| group.find(key).is_some()), "{}", group.name);
+    }
+}
+
+#[test]
+fn the_schema_says_ranges_and_defaults() {
+    let concurrency = &properties(&KINESIS)["concurrency"];
+    assert_eq!(concurrency["default"], 5);
+    assert_eq!(
+        concurrency["anyOf"][0],
+        serde_json::json!({ "type": "integer", "minimum": 1, "maximum": 32 })
+    );
+    let max_line = &properties(&FILE)["max_line"];
+    assert_eq!(max_line["default"], "1 MiB");
+    assert!(max_line["description"].as_str().unwrap().ends_with("16 B – 64 MiB."), "{max_line}");
+    assert_eq!(properties(&KINESIS)["system_fields"]["enum"], serde_json::json!([[]]));
+    assert_eq!(properties(&FILE)["type"]["const"], "file");
+}
