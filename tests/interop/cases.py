@@ -174,8 +174,11 @@ def standard_input(bench: Bench) -> None:
     data = (bench.fixtures / "shop.log").read_bytes() + b"last line, without a line end"
     bench.configure_inputs(stream, {"in": {"type": "stdin", "codec": "text"}}, GZIP, BLOCK)
     bench.forwarder.start(subprocess.PIPE)
-    bench.forwarder.process.stdin.write(data)
-    bench.forwarder.process.stdin.close()
+    try:
+        bench.forwarder.process.stdin.write(data)
+        bench.forwarder.process.stdin.close()
+    except BrokenPipeError:
+        raise Failed("millpond closed its standard input before its end") from None
     bench.forwarder.wait("after the end of its standard input", WAIT_SECONDS_MAX)
     stream.poll()
     events = [event for record in stream.records for event in decode(record, "gzip", RECORD_BYTES_MAX).events]

@@ -1,4 +1,4 @@
-"""Starts the two independent implementations of Kinesis on free ports of 127.0.0.1."""
+"""Starts the independent implementations of Kinesis, and our own, on free ports of 127.0.0.1."""
 
 import os
 import socket
@@ -52,10 +52,10 @@ class Endpoint:
             self.process.wait()
 
 
-def start(name: str, directory: Path) -> Endpoint:
-    """Starts `kinesis-local` or `moto` and waits until it answers."""
+def start(name: str, directory: Path, binary: str) -> Endpoint:
+    """Starts `kinesis-local`, `moto` or the binary's own `embedded` endpoint, and waits until it answers."""
     for number in range(START_TRIES):
-        endpoint = launch(name, directory)
+        endpoint = launch(name, directory, binary)
         if answers(endpoint):
             return endpoint
         endpoint.stop()
@@ -63,7 +63,7 @@ def start(name: str, directory: Path) -> Endpoint:
     raise RuntimeError(f"{name} does not start:\n{tail(endpoint.log)}")
 
 
-def launch(name: str, directory: Path) -> Endpoint:
+def launch(name: str, directory: Path, binary: str) -> Endpoint:
     """Starts the process."""
     plain, tls = free_ports(2)
     environment = os.environ.copy()
@@ -75,6 +75,8 @@ def launch(name: str, directory: Path) -> Endpoint:
             "KINESIS_MOCK_PLAIN_PORT": str(plain), "KINESIS_MOCK_TLS_PORT": str(tls),
             "CREATE_STREAM_DURATION": "50ms", "SPLIT_SHARD_DURATION": "50ms",
             "MERGE_SHARDS_DURATION": "50ms", "LOG_LEVEL": "WARN"}
+    elif name == "embedded":
+        command = [binary, "local-kinesis", "--listen", f"127.0.0.1:{plain}", "--stream", "unused:1"]
     else:
         command = [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(plain)]
     work = directory / "work"
@@ -105,7 +107,7 @@ def moto_checks(endpoint: Endpoint, on: bool) -> None:
     urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).read()
 
 
-def tail(path: Path, lines: int = 25) -> str:
+def tail(path: Path, lines: int = 12) -> str:
     """The end of a log."""
     text = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
     return "\n".join(f"    | {line[:300]}" for line in text[-lines:])

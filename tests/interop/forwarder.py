@@ -40,6 +40,7 @@ class Forwarder:
         """Starts it; proxies and credentials of this machine are kept from it."""
         kept = {name: value for name, value in os.environ.items()
                 if not name.upper().endswith("_PROXY") and not name.startswith("AWS_")}
+        kept["RUST_BACKTRACE"] = "0"
         with self.log.open("ab") as log:
             log.write(f"--- {' '.join(self.command())}\n".encode())
             log.flush()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 HEADER = re.compile(rb'\{"format":"ndjson","count":([0-9]+),"size":([0-9]+)\}')
 TEXT_FIELDS = ("_raw", "_time", "host", "source")
 SYSTEM_FIELDS = {"cribl_pipe", "cribl_host", "cribl_input", "cribl_output", "cribl_route", "cribl_wp"}
-EXAMPLES_MAX = 3
+EXAMPLES_MAX = 2
 
 
 @dataclass(frozen=True)
@@ -181,4 +181,4 @@ def check_order(records: list[Record], rules: Rules, expected: list) -> list[str
 def shown(value) -> str:
     """A value in a message: short, and one line."""
     text = repr(value)
-    return text if len(text) <= 200 else text[:150] + f"… ({len(text)} characters)"
+    return text if len(text) <= 160 else text[:120] + f"… ({len(text)} characters)"

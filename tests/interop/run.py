@@ -21,7 +21,7 @@ from forwarder import Failed, Forwarder
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-ENDPOINTS = ("kinesis-local", "moto")
+ENDPOINTS = ("kinesis-local", "moto", "embedded")
 
 
 class Tally:
@@ -49,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--directory", type=Path, default=TARGET / "interop", help="where venv, node_modules and work are")
     parser.add_argument("--binary", default=os.environ.get("MILLPOND_BIN", str(TARGET / "debug/millpond")), help="the forwarder (MILLPOND_BIN)")
+    parser.add_argument("--endpoint-binary", help="whose `local-kinesis` is the endpoint `embedded`; by default that of --binary")
     parser.add_argument("--endpoint", action="append", choices=ENDPOINTS, help="only this one")
     parser.add_argument("--only", default="", help="only tests whose name matches this regular expression")
     parser.add_argument("--skip", action="append", default=[], metavar="ENDPOINT=REASON", help="an endpoint that cannot be had")
@@ -84,7 +85,7 @@ def run_endpoint(options: argparse.Namespace, name: str, tally: Tally) -> None:
         return
     if not wanted:
         return
-    endpoint = start(name, options.directory)
+    endpoint = start(name, options.directory, options.endpoint_binary)
     try:
         for title, case in wanted:
             run_case(options, endpoint, title, case, tally)
@@ -103,6 +104,7 @@ def main() -> int:
         print(f"{options.binary} is not there: build it with `cargo build -p millpond`, or name another with MILLPOND_BIN.")
         return 2
     options.binary = str(Path(shutil.which(options.binary)).resolve())
+    options.endpoint_binary = options.endpoint_binary or options.binary
     for name in options.endpoint or ENDPOINTS:
         run_endpoint(options, name, tally)
     return tally.close()

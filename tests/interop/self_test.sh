@@ -24,6 +24,6 @@ for pair in \
         passed=$((passed + 1))
     fi
 done
-"$here/run.sh" | sed '$s/^/stand-in: /'
+"$here/run.sh" --endpoint kinesis-local --endpoint moto | sed '$s/^/stand-in: /'
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" = 0 ]

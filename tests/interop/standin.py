@@ -86,9 +86,9 @@ class Output:
                 some = [{"Data": one, "PartitionKey": self.key()} for one in events[at:at + 500]]
                 self.client.put_records(StreamName=stream, Records=some)
             return
-        limit = int(self.settings["max_record_size"].split()[0]) * 1024
+        limit = int(self.settings.get("max_record_size", "1024 KiB").split()[0]) * 1024
         for group in batches(events, limit):
-            self.client.put_record(StreamName=stream, Data=record(group, self.settings["compression"] == "gzip"), PartitionKey=self.key())
+            self.client.put_record(StreamName=stream, Data=record(group, self.settings.get("compression", "gzip") == "gzip"), PartitionKey=self.key())
 
 
 def main() -> None:
@@ -101,7 +101,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN if FAULT == "linger" else lambda *_: sys.exit(0))
     for settings in config["inputs"].values():
         if settings["type"] == "stdin":
-            output.put([event(line, "stdin", settings["codec"]) for line in sys.stdin.buffer.read().split(b"\n")])
+            output.put([event(line, "stdin", settings.get("codec", "text")) for line in sys.stdin.buffer.read().split(b"\n")])
             return
     while True:
         for path in sorted(glob.glob(settings["include"][0])):
@@ -110,7 +110,7 @@ def main() -> None:
             if not new:
                 continue
             try:
-                output.put([event(line, path, settings["codec"]) for line in new.removesuffix(b"\n").split(b"\n")])
+                output.put([event(line, path, settings.get("codec", "text")) for line in new.removesuffix(b"\n").split(b"\n")])
                 done[path] = len(data)
             except ClientError as error:
                 print(error, flush=True)
