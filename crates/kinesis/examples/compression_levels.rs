@@ -7,10 +7,7 @@ use millpond_kinesis::{Batcher, BatcherOptions, Format};
 
 /// Records of 1 MiB, all sources mixed line by line, as an aggregator sees them.
 fn bodies(lines: &[String]) -> Vec<Vec<u8>> {
-    let options = BatcherOptions {
-        format: Format::Ndjson,
-        ..BatcherOptions::default()
-    };
+    let options = BatcherOptions { format: Format::Ndjson, ..BatcherOptions::default() };
     let mut batcher = Batcher::new(options);
     let mut bodies = Vec::new();
     for (number, line) in lines.iter().cycle().take(200_000).enumerate() {
@@ -44,10 +41,7 @@ fn measure(name: &str, lines: &[String]) {
         let mut output = 0;
         for _ in 0..3 {
             let begin = Instant::now();
-            output = bodies
-                .iter()
-                .map(|body| millpond_kinesis::encode::gzip(body, level).len())
-                .sum();
+            output = bodies.iter().map(|body| millpond_kinesis::encode::gzip(body, level).len()).sum();
             best = best.min(begin.elapsed());
         }
         println!(
@@ -63,10 +57,7 @@ fn main() {
         .skip(1)
         .map(|path| {
             let text = std::fs::read(&path).expect("the file can be read");
-            String::from_utf8_lossy(&text)
-                .lines()
-                .map(str::to_owned)
-                .collect()
+            String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
         })
         .collect();
     let longest = sources.iter().map(Vec::len).max().expect("at least one file");

@@ -205,9 +205,7 @@ impl Batch {
     pub fn record(&self, index: usize) -> RecordRef<'_> {
         let count = self.len();
         assert!(index < count, "record {index} of a batch of {count}");
-        let begin = index
-            .checked_sub(1)
-            .map_or(Entry::default(), |before| self.entry(before));
+        let begin = index.checked_sub(1).map_or(Entry::default(), |before| self.entry(before));
         let end = self.entry(index);
         let hashes = TABLE_HEADER + count * ENTRY;
         let keys = hashes + if self.has_hashes() { count * HASH } else { 0 };
@@ -355,10 +353,7 @@ fn check_table(payload: &[u8]) -> Result<usize, BatchError> {
     }
     let has_hashes = payload[1] & FLAG_HASHES != 0;
     let per_record = ENTRY + if has_hashes { HASH } else { 0 };
-    let keys = match count
-        .checked_mul(per_record)
-        .and_then(|size| size.checked_add(TABLE_HEADER))
-    {
+    let keys = match count.checked_mul(per_record).and_then(|size| size.checked_add(TABLE_HEADER)) {
         Some(keys) if keys <= payload.len() => keys,
         _ => return invalid("more records than there is room for", 4),
     };
@@ -382,10 +377,7 @@ fn check_table(payload: &[u8]) -> Result<usize, BatchError> {
         }
         let key = &payload[keys + before.key_end as usize..keys + entry.key_end as usize];
         if std::str::from_utf8(key).is_err() {
-            return invalid(
-                "a partition key that is not UTF-8",
-                keys + before.key_end as usize,
-            );
+            return invalid("a partition key that is not UTF-8", keys + before.key_end as usize);
         }
         before = entry;
     }

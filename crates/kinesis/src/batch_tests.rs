@@ -15,21 +15,12 @@ fn payload(batch: &Batch) -> Bytes {
 }
 
 fn record<'a>(partition_key: &'a str, hash: Option<u128>, data: &'static [u8]) -> RecordRef<'a> {
-    RecordRef {
-        partition_key,
-        explicit_hash_key: hash,
-        data: Bytes::from_static(data),
-    }
+    RecordRef { partition_key, explicit_hash_key: hash, data: Bytes::from_static(data) }
 }
 
 #[test]
 fn format_codes_are_pinned() {
-    for (format, code) in [
-        (Format::Gzip, 1),
-        (Format::Ndjson, 2),
-        (Format::Event, 3),
-        (Format::Opaque, 4),
-    ] {
+    for (format, code) in [(Format::Gzip, 1), (Format::Ndjson, 2), (Format::Event, 3), (Format::Opaque, 4)] {
         assert_eq!(format.code(), code);
         assert_eq!(Format::from_code(code), Some(format));
     }
@@ -63,18 +54,12 @@ fn payload_bytes_are_pinned() {
 
 #[test]
 fn damage_has_a_name() {
-    let good = payload(&Batch::from_records(
-        META,
-        &[record("k", None, b"ab"), record("ö", None, b"c")],
-    ));
+    let good = payload(&Batch::from_records(META, &[record("k", None, b"ab"), record("ö", None, b"c")]));
     let check = |change: &dyn Fn(&mut Vec<u8>), expected: &str| {
         let mut bytes = good.to_vec();
         change(&mut bytes);
         let error = Batch::from_payload(META, Bytes::from(bytes)).expect_err(expected);
-        assert!(
-            error.to_string().contains(expected),
-            "{error} should contain {expected:?}"
-        );
+        assert!(error.to_string().contains(expected), "{error} should contain {expected:?}");
     };
     check(&|bytes| bytes.clear(), "nothing there");
     check(&|bytes| bytes.truncate(5), "shorter than its header");
@@ -82,14 +67,8 @@ fn damage_has_a_name() {
     check(&|bytes| bytes[1] = 2, "unknown flags");
     check(&|bytes| bytes[3] = 1, "unknown flags");
     check(&|bytes| bytes[4..8].fill(0), "no records");
-    check(
-        &|bytes| bytes[4..8].fill(0xff),
-        "more records than there is room for",
-    );
-    check(
-        &|bytes| bytes.truncate(bytes.len() - 1),
-        "do not end with the payload",
-    );
+    check(&|bytes| bytes[4..8].fill(0xff), "more records than there is room for");
+    check(&|bytes| bytes.truncate(bytes.len() - 1), "do not end with the payload");
     check(&|bytes| bytes.push(0), "do not end with the payload");
     check(&|bytes| bytes[8] = 4, "ends before it begins");
     check(&|bytes| bytes[12] = 9, "a key beyond the last one");
@@ -99,15 +78,8 @@ fn damage_has_a_name() {
 
 #[test]
 fn a_subset_keeps_order_keys_and_counts() {
-    let meta = BatchMeta {
-        format: Format::Event,
-        ..META
-    };
-    let records = [
-        record("a", None, b"11"),
-        record("b", Some(7), b"2"),
-        record("c", None, b"333"),
-    ];
+    let meta = BatchMeta { format: Format::Event, ..META };
+    let records = [record("a", None, b"11"), record("b", Some(7), b"2"), record("c", None, b"333")];
     let batch = Batch::from_records(meta, &records);
     let subset = batch.subset(&[1, 2]);
     assert_eq!(subset.records().collect::<Vec<_>>(), records[1..]);

@@ -111,17 +111,9 @@ impl Batcher {
         assert!((1..=limits::REQUEST_RECORDS_MAX).contains(&options.records_max));
         assert!((1024..=limits::REQUEST_BYTES_MAX).contains(&options.request_bytes_max));
         if let PartitionKey::Fixed(key) = &options.partition_key {
-            assert!(
-                record::is_legal_key(key),
-                "a partition key has 1 to 256 UTF-16 units"
-            );
+            assert!(record::is_legal_key(key), "a partition key has 1 to 256 UTF-16 units");
         }
-        Batcher {
-            options,
-            open: Open::default(),
-            spare: None,
-            random,
-        }
+        Batcher { options, open: Open::default(), spare: None, random }
     }
 
     /// Adds one event: `write` appends one JSON object (no line feed after it) to the buffer that it
@@ -132,10 +124,7 @@ impl Batcher {
         self.make_room();
         let begin = self.open.buffer.len();
         write(&mut self.open.buffer);
-        assert!(
-            self.open.buffer.len() >= begin,
-            "an event is appended, nothing is taken away"
-        );
+        assert!(self.open.buffer.len() >= begin, "an event is appended, nothing is taken away");
         if self.open.buffer.len() == begin {
             return Push::default();
         }
@@ -144,10 +133,7 @@ impl Batcher {
         let key_begin = self.choose_key(begin);
         if self.never_fits(begin, key_begin) {
             self.open.table.keys.truncate(key_begin);
-            return Push {
-                oversize: Some(self.open.buffer.split_off(begin)),
-                ..Push::default()
-            };
+            return Push { oversize: Some(self.open.buffer.split_off(begin)), ..Push::default() };
         }
         let mut push = Push::default();
         if self.open.events > 0 && !self.fits_beside(begin, key_begin) {

@@ -70,12 +70,7 @@ fn the_deadline_is_that_of_the_first_event() {
 fn times_span_the_events() {
     let mut batcher = Batcher::new(options(Format::Ndjson, 4096));
     for time in [50, -7, 90, 60] {
-        assert!(
-            batcher
-                .push(Duration::ZERO, time, |buffer| buffer.extend(b"{}"))
-                .full
-                .is_none()
-        );
+        assert!(batcher.push(Duration::ZERO, time, |buffer| buffer.extend(b"{}")).full.is_none());
     }
     let batch = batcher.seal().unwrap().encode(6);
     assert_eq!((batch.first_time_ms, batch.last_time_ms), (-7, 90));
@@ -119,9 +114,7 @@ fn an_event_that_does_not_fit_opens_the_next_batch() {
         for _ in 0..2 {
             assert!(push(&mut batcher, &event(400)).sealed_before.is_none());
         }
-        let sealed = push(&mut batcher, &event(500))
-            .sealed_before
-            .expect("no room for a third");
+        let sealed = push(&mut batcher, &event(500)).sealed_before.expect("no room for a third");
         let first = sealed.encode(6);
         assert_eq!(events(&first), [event(400), event(400)]);
         let second = batcher.seal().unwrap().encode(6);
@@ -148,10 +141,7 @@ fn event_records_end_by_count_and_by_bytes() {
     for _ in 0..3 {
         assert!(push(&mut batcher, b"{}").full.is_none());
     }
-    let batch = push(&mut batcher, b"{}")
-        .full
-        .expect("four is the limit")
-        .encode(6);
+    let batch = push(&mut batcher, b"{}").full.expect("four is the limit").encode(6);
     assert_eq!((batch.len(), batch.events, batch.raw_bytes), (4, 4, 8));
 
     assert!(push(&mut batcher, &event(1000)).full.is_none());
@@ -166,21 +156,12 @@ fn event_records_end_by_count_and_by_bytes() {
 #[test]
 fn keys_come_from_where_they_should() {
     let keys = |format: Format, partition_key: PartitionKey, lines: &[&str]| {
-        let mut batcher = Batcher::with_seed(
-            BatcherOptions {
-                partition_key,
-                ..options(format, 1024)
-            },
-            1,
-        );
+        let mut batcher = Batcher::with_seed(BatcherOptions { partition_key, ..options(format, 1024) }, 1);
         for line in lines {
             assert!(push(&mut batcher, line.as_bytes()).full.is_none());
         }
         let batch = batcher.seal().unwrap().encode(6);
-        batch
-            .records()
-            .map(|record| record.partition_key.to_owned())
-            .collect::<Vec<_>>()
+        batch.records().map(|record| record.partition_key.to_owned()).collect::<Vec<_>>()
     };
     let lines = [r#"{"h":"one"}"#, r#"{"h":"two"}"#];
     let field = || PartitionKey::Field("h".to_owned());
@@ -190,10 +171,7 @@ fn keys_come_from_where_they_should() {
     assert_eq!(keys(Format::Event, fixed(), &lines), ["here", "here"]);
     assert_eq!(keys(Format::Ndjson, fixed(), &lines), ["here"]);
     let random = keys(Format::Event, field(), &["{}", "[]"]);
-    assert!(
-        random.iter().all(|key| key.len() == record::RANDOM_KEY_BYTES),
-        "{random:?}"
-    );
+    assert!(random.iter().all(|key| key.len() == record::RANDOM_KEY_BYTES), "{random:?}");
     assert_ne!(random[0], random[1]);
     let long = format!("{{\"h\":\"{}\"}}", "ä".repeat(300));
     assert_eq!(keys(Format::Gzip, field(), &[&long]), ["ä".repeat(256)]);
@@ -210,11 +188,7 @@ fn buffers_come_back_and_do_not_grow_beyond_need() {
                 break sealed;
             }
         };
-        assert!(
-            sealed.buffer.capacity() <= max + BUFFER_SLACK,
-            "{}",
-            sealed.buffer.capacity()
-        );
+        assert!(sealed.buffer.capacity() <= max + BUFFER_SLACK, "{}", sealed.buffer.capacity());
         let (batch, buffer) = sealed.encode_recycling(1);
         assert!(batch.wire_bytes() < 20_000);
         batcher.recycle(buffer.expect("gzip does not keep the buffer"));

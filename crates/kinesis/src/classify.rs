@@ -39,99 +39,130 @@ pub fn bare_code(code: &str) -> &str {
     code.rsplit('#').next().unwrap_or(code).trim()
 }
 
+/// Codes that mean one thing whatever words come with them: class, remedy, codes.
+const CODES: &[(Class, &str, &[&str])] = &[
+    (
+        Class::Throttled,
+        "the shards take 1 MB and 1,000 records per second each: slowing down; add shards or use on-demand mode if it lasts",
+        &["ProvisionedThroughputExceededException"],
+    ),
+    (
+        Class::Throttled,
+        "AWS KMS limits how often the stream's key is used: slowing down; ask for a higher KMS quota if it lasts",
+        &["KMSThrottlingException"],
+    ),
+    (
+        Class::Throttled,
+        "too many calls: slowing down",
+        &[
+            "LimitExceededException",
+            "ThrottlingException",
+            "Throttling",
+            "ThrottledException",
+            "TooManyRequestsException",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "BandwidthLimitExceeded",
+            "SlowDown",
+            "PriorRequestNotComplete",
+        ],
+    ),
+    (
+        Class::Misconfigured,
+        "allow this operation on the stream in the IAM policy of these credentials (and in the stream's resource policy, if it has one)",
+        &["AccessDeniedException", "AccessDenied", "NotAuthorized", "AuthorizationError"],
+    ),
+    (
+        Class::Misconfigured,
+        "AWS does not know this access key: check the key and its session token, and that it belongs to this partition (AWS, GovCloud, China)",
+        &[
+            "UnrecognizedClientException",
+            "UnrecognizedClient",
+            "InvalidClientTokenId",
+            "InvalidAccessKeyId",
+            "AuthFailure",
+        ],
+    ),
+    (
+        Class::Misconfigured,
+        "the session token has run out: refresh the credentials",
+        &["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"],
+    ),
+    (
+        Class::Misconfigured,
+        "the request arrived without its signature: a proxy that removes headers, or an endpoint that is not Kinesis",
+        &[
+            "IncompleteSignature",
+            "IncompleteSignatureException",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+        ],
+    ),
+    (
+        Class::Misconfigured,
+        "this AWS account may not use Kinesis in this region: enable it",
+        &["OptInRequired", "SubscriptionRequiredException", "InvalidAccountException"],
+    ),
+    (
+        Class::Misconfigured,
+        "check the stream's name, the region and the account; create the stream if it is missing",
+        &["ResourceNotFoundException"],
+    ),
+    (
+        Class::Misconfigured,
+        "allow kms:GenerateDataKey for these credentials on the key that encrypts the stream",
+        &["KMSAccessDeniedException"],
+    ),
+    (
+        Class::Misconfigured,
+        "enable or restore the KMS key that encrypts the stream",
+        &["KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException", "KMSOptInRequired"],
+    ),
+    (
+        Class::Misconfigured,
+        "whatever answers at this address is not Kinesis: check the endpoint",
+        &["UnknownOperationException", "InvalidAction"],
+    ),
+    (Class::Clock, CLOCK_REMEDY, &["RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"]),
+    (
+        Class::Transient,
+        "the stream is being created, changed or deleted: trying again",
+        &["ResourceInUseException"],
+    ),
+    (
+        Class::Transient,
+        "a fault inside the service: trying again",
+        &[
+            "InternalFailure",
+            "InternalFailureException",
+            "InternalServerError",
+            "InternalServerException",
+            "ServiceUnavailable",
+            "ServiceUnavailableException",
+            "RequestTimeout",
+            "RequestTimeoutException",
+        ],
+    ),
+];
+
 /// The class of an error code, and what a person can do about it. Both may depend on the words that
 /// came with the code.
 pub fn class_and_remedy(code: &str, words: &str) -> (Class, &'static str) {
-    match bare_code(code) {
-        "ProvisionedThroughputExceededException" => (
-            Class::Throttled,
-            "the shards take 1 MB and 1,000 records per second each: slowing down; add shards or use on-demand mode if it lasts",
-        ),
-        "KMSThrottlingException" => (
-            Class::Throttled,
-            "AWS KMS limits how often the stream's key is used: slowing down; ask for a higher KMS quota if it lasts",
-        ),
-        "LimitExceededException"
-        | "ThrottlingException"
-        | "Throttling"
-        | "ThrottledException"
-        | "TooManyRequestsException"
-        | "RequestLimitExceeded"
-        | "RequestThrottled"
-        | "RequestThrottledException"
-        | "BandwidthLimitExceeded"
-        | "SlowDown"
-        | "PriorRequestNotComplete" => (Class::Throttled, "too many calls: slowing down"),
-
-        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "AuthorizationError" => (
-            Class::Misconfigured,
-            "allow this operation on the stream in the IAM policy of these credentials (and in the stream's resource policy, if it has one)",
-        ),
-        "UnrecognizedClientException"
-        | "UnrecognizedClient"
-        | "InvalidClientTokenId"
-        | "InvalidAccessKeyId"
-        | "AuthFailure" => (
-            Class::Misconfigured,
-            "AWS does not know this access key: check the key and its session token, and that it belongs to this partition (AWS, GovCloud, China)",
-        ),
-        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => (
-            Class::Misconfigured,
-            "the session token has run out: refresh the credentials",
-        ),
-        "IncompleteSignature"
-        | "IncompleteSignatureException"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException" => (
-            Class::Misconfigured,
-            "the request arrived without its signature: a proxy that removes headers, or an endpoint that is not Kinesis",
-        ),
-        "OptInRequired" | "SubscriptionRequiredException" | "InvalidAccountException" => (
-            Class::Misconfigured,
-            "this AWS account may not use Kinesis in this region: enable it",
-        ),
-        "ResourceNotFoundException" => (
-            Class::Misconfigured,
-            "check the stream's name, the region and the account; create the stream if it is missing",
-        ),
-        "KMSAccessDeniedException" => (
-            Class::Misconfigured,
-            "allow kms:GenerateDataKey for these credentials on the key that encrypts the stream",
-        ),
-        "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException" | "KMSOptInRequired" => {
-            (
-                Class::Misconfigured,
-                "enable or restore the KMS key that encrypts the stream",
-            )
+    let code = bare_code(code);
+    match code {
+        "InvalidSignatureException" | "SignatureDoesNotMatch" | "InvalidSignature" => {
+            return signature(words);
         }
-        "UnknownOperationException" | "InvalidAction" => (
-            Class::Misconfigured,
-            "whatever answers at this address is not Kinesis: check the endpoint",
-        ),
-
-        "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => (Class::Clock, CLOCK_REMEDY),
-        "InvalidSignatureException" | "SignatureDoesNotMatch" | "InvalidSignature" => signature(words),
-
         "ValidationException"
         | "ValidationError"
         | "InvalidArgumentException"
         | "InvalidParameterException"
-        | "InvalidParameterValue" => invalid(words),
-
-        "ResourceInUseException" => (
-            Class::Transient,
-            "the stream is being created, changed or deleted: trying again",
-        ),
-        "InternalFailure"
-        | "InternalFailureException"
-        | "InternalServerError"
-        | "InternalServerException"
-        | "ServiceUnavailable"
-        | "ServiceUnavailableException"
-        | "RequestTimeout"
-        | "RequestTimeoutException" => (Class::Transient, "a fault inside the service: trying again"),
-        _ => (Class::Transient, "trying again"),
+        | "InvalidParameterValue" => return invalid(words),
+        _ => {}
     }
+    let known = CODES.iter().find(|(_, _, codes)| codes.contains(&code));
+    known.map_or((Class::Transient, "trying again"), |(class, remedy, _)| (*class, remedy))
 }
 
 const CLOCK_REMEDY: &str =
@@ -144,33 +175,20 @@ fn signature(words: &str) -> (Class, &'static str) {
     if clock.iter().any(|hint| words.contains(hint)) {
         return (Class::Clock, CLOCK_REMEDY);
     }
-    (
-        Class::Misconfigured,
-        "the secret key does not belong to the access key, or a proxy changes the request",
-    )
+    (Class::Misconfigured, "the secret key does not belong to the access key, or a proxy changes the request")
 }
 
 /// A request is refused for what it says. If that is the name of the stream, no record is to blame.
 fn invalid(words: &str) -> (Class, &'static str) {
     let words = words.to_ascii_lowercase();
     let about_stream = ["streamname", "stream name", "streamarn", "stream arn", "streamid"];
-    let about_record = [
-        "data",
-        "partitionkey",
-        "partition key",
-        "hashkey",
-        "hash key",
-        "record",
-    ];
+    let about_record = ["data", "partitionkey", "partition key", "hashkey", "hash key", "record"];
     if about_stream.iter().any(|hint| words.contains(hint))
         && !about_record.iter().any(|hint| words.contains(hint))
     {
         return (Class::Misconfigured, "check the stream's name");
     }
-    (
-        Class::Rejected,
-        "the service will never take this record as it is",
-    )
+    (Class::Rejected, "the service will never take this record as it is")
 }
 
 /// An answer with an error code.
@@ -199,13 +217,7 @@ pub fn service_error(context: Context<'_>, error: ServiceError<'_>) -> Failure {
 
 /// The error of one record in an answer that is otherwise a success.
 pub fn record_error(context: Context<'_>, code: &str, words: &str) -> Failure {
-    let error = ServiceError {
-        code,
-        words,
-        status: 200,
-        retry_after: None,
-        request_id: None,
-    };
+    let error = ServiceError { code, words, status: 200, retry_after: None, request_id: None };
     service_error(context, error)
 }
 
@@ -309,10 +321,7 @@ mod tests {
             ],
         );
         check(Class::Clock, &["RequestExpired", "RequestTimeTooSkewed"]);
-        check(
-            Class::Rejected,
-            &["ValidationException", "InvalidArgumentException"],
-        );
+        check(Class::Rejected, &["ValidationException", "InvalidArgumentException"]);
         check(
             Class::Transient,
             &[
@@ -373,20 +382,12 @@ mod tests {
             "1 validation error detected: Value 'java.nio.HeapByteBuffer' at 'data' failed to satisfy constraint: Member must have length less than or equal to 1048576",
             Class::Rejected,
         );
-        check(
-            "InvalidArgumentException",
-            "Record in stream name logs has size 2 MB",
-            Class::Rejected,
-        );
+        check("InvalidArgumentException", "Record in stream name logs has size 2 MB", Class::Rejected);
     }
 
     #[test]
     fn a_sentence_names_place_code_and_remedy() {
-        let context = Context {
-            operation: "PutRecord",
-            stream: "logs",
-            place: "us-east-1",
-        };
+        let context = Context { operation: "PutRecord", stream: "logs", place: "us-east-1" };
         let error = ServiceError {
             code: "AccessDeniedException",
             words: "User: x is not\nauthorized",

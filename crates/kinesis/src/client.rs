@@ -37,13 +37,30 @@ pub trait Client: Send + Sync + fmt::Debug {
     fn describe_stream<'a>(&'a self, stream: &'a str, after: Option<&'a str>) -> ClientFuture<'a, ShardPage>;
 }
 
-/// Which page of ListShards. The service refuses a request with both a name and a token.
+/// Which page of ListShards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListShards<'a> {
-    /// The first page of the stream with this name.
-    First(&'a str),
-    /// The page behind this token. A token lives for 300 s.
-    Next(&'a str),
+    /// The first page.
+    First {
+        /// The stream's name.
+        stream: &'a str,
+    },
+    /// The page behind a token. The service refuses a request that has both a name and a token.
+    Next {
+        /// The stream's name, for sentences only.
+        stream: &'a str,
+        /// From the page before. Lives for 300 s.
+        token: &'a str,
+    },
+}
+
+impl<'a> ListShards<'a> {
+    /// The stream's name.
+    pub fn stream(&self) -> &'a str {
+        match self {
+            ListShards::First { stream } | ListShards::Next { stream, .. } => stream,
+        }
+    }
 }
 
 /// What the service said about one record: all four are as found, nothing is assumed.

@@ -87,10 +87,7 @@ pub fn decode(format: Format, data: &Bytes, bytes_max: usize) -> Result<Decoded,
     }
     match format {
         Format::Gzip | Format::Ndjson => split_header(unpacked),
-        Format::Event | Format::Opaque => Ok(Decoded {
-            header: None,
-            body: unpacked,
-        }),
+        Format::Event | Format::Opaque => Ok(Decoded { header: None, body: unpacked }),
     }
 }
 
@@ -125,10 +122,7 @@ fn split_header(mut unpacked: Bytes) -> Result<Decoded, DecodeError> {
         find_line_feed(&unpacked).ok_or_else(|| DecodeError::Header("there is no line feed".to_owned()))?;
     let header = parse_header(&unpacked[..end]).map_err(DecodeError::Header)?;
     let body = unpacked.split_off(end + 1);
-    let decoded = Decoded {
-        header: Some(header),
-        body,
-    };
+    let decoded = Decoded { header: Some(header), body };
     let count = decoded.events().count() as u64;
     let size = decoded.body.len() as u64;
     if (u64::from(header.count), header.size) != (count, size) {
@@ -145,10 +139,7 @@ mod tests {
     const NDJSON: &str = "{\"format\":\"ndjson\",\"count\":2,\"size\":16}\n{\"a\":1}\n{\"a\":2}\n";
 
     fn events(decoded: &Decoded) -> Vec<&str> {
-        decoded
-            .events()
-            .map(|event| std::str::from_utf8(event).unwrap())
-            .collect()
+        decoded.events().map(|event| std::str::from_utf8(event).unwrap()).collect()
     }
 
     #[test]
@@ -159,11 +150,7 @@ mod tests {
             assert_eq!(events(&decoded), expected);
         };
         check(Format::Ndjson, NDJSON.as_bytes(), &["{\"a\":1}", "{\"a\":2}"]);
-        check(
-            Format::Gzip,
-            &gzip(NDJSON.as_bytes(), 6),
-            &["{\"a\":1}", "{\"a\":2}"],
-        );
+        check(Format::Gzip, &gzip(NDJSON.as_bytes(), 6), &["{\"a\":1}", "{\"a\":2}"]);
         check(Format::Event, b"{\"a\":1}", &["{\"a\":1}"]);
         check(Format::Opaque, b"\x00\n\n", &["\0\n\n"]);
         check(Format::Opaque, b"", &[]);
@@ -173,10 +160,7 @@ mod tests {
     fn what_is_wrong_is_said() {
         let check = |format: Format, data: &[u8], expected: &str| {
             let error = decode(format, &Bytes::copy_from_slice(data), 1000).expect_err(expected);
-            assert!(
-                error.to_string().contains(expected),
-                "{error} should contain {expected:?}"
-            );
+            assert!(error.to_string().contains(expected), "{error} should contain {expected:?}");
         };
         check(Format::Gzip, b"nope", "not valid gzip");
         check(Format::Gzip, &gzip(NDJSON.as_bytes(), 6)[..30], "not valid gzip");
@@ -189,11 +173,7 @@ mod tests {
             NDJSON.replace("16", "17").as_bytes(),
             "2 events in 17 bytes, the body has 2 in 16",
         );
-        check(
-            Format::Ndjson,
-            NDJSON.replace(":2,", ":3,").as_bytes(),
-            "says 3 events",
-        );
+        check(Format::Ndjson, NDJSON.replace(":2,", ":3,").as_bytes(), "says 3 events");
     }
 
     #[test]

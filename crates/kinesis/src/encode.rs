@@ -116,11 +116,7 @@ fn take(level: u8) -> Gzipper {
     }
     drop(idle);
     let lvl = CompressionLvl::new(i32::from(level)).expect("1 to 9 are levels");
-    Gzipper {
-        level,
-        compressor: Compressor::new(lvl),
-        output: Vec::new(),
-    }
+    Gzipper { level, compressor: Compressor::new(lvl), output: Vec::new() }
 }
 
 fn give_back(gzipper: Gzipper) {

@@ -129,14 +129,8 @@ impl Output {
     pub fn new(client: Arc<dyn Client>, stream_name: String, options: OutputOptions) -> Output {
         assert!((1..=limits::REQUEST_RECORDS_MAX).contains(&options.request_records_max));
         assert!((1..=limits::REQUEST_BYTES_MAX).contains(&options.request_bytes_max));
-        let shared = Shared {
-            client,
-            stream: stream_name,
-            options,
-        };
-        Output {
-            shared: Arc::new(shared),
-        }
+        let shared = Shared { client, stream: stream_name, options };
+        Output { shared: Arc::new(shared) }
     }
 
     /// The name of the stream.
@@ -152,12 +146,8 @@ impl Output {
     /// Dropping the future abandons the attempt: what was under way may have arrived.
     pub async fn send(&self, batch: &Batch, pending: &Pending) -> Report {
         let begin = Instant::now();
-        let mut attempt = Attempt {
-            shared: &self.shared,
-            batch,
-            settled: Settled::default(),
-            calls: Vec::new(),
-        };
+        let mut attempt =
+            Attempt { shared: &self.shared, batch, settled: Settled::default(), calls: Vec::new() };
         let sendable = attempt.sort_out(pending);
         if batch.len() == 1 && batch.format != Format::Event {
             if !sendable.is_empty() {
@@ -193,16 +183,9 @@ impl Output {
 
 /// Listing is refused, but puts may still work: listing has permissions and limits of its own.
 fn says_nothing_about_puts(failure: &Failure) -> bool {
-    let listing_only = [
-        "AccessDeniedException",
-        "AccessDenied",
-        "UnknownOperationException",
-    ];
+    let listing_only = ["AccessDeniedException", "AccessDenied", "UnknownOperationException"];
     failure.class == Class::Throttled
-        || failure
-            .code
-            .as_deref()
-            .is_some_and(|code| listing_only.contains(&code))
+        || failure.code.as_deref().is_some_and(|code| listing_only.contains(&code))
 }
 
 impl Shared {
@@ -217,13 +200,14 @@ impl Shared {
     }
 
     async fn list_pages(&self) -> Result<Vec<ShardPage>, Failure> {
+        let stream = self.stream.as_str();
         let mut pages: Vec<ShardPage> = Vec::new();
         for _ in 0..limits::SHARD_PAGES_MAX {
             let next = pages.last().and_then(|page| page.next.as_deref());
             let mut page = match (self.options.use_list_shards, next) {
-                (true, None) => self.client.list_shards(ListShards::First(&self.stream)).await?,
-                (true, Some(token)) => self.client.list_shards(ListShards::Next(token)).await?,
-                (false, after) => self.client.describe_stream(&self.stream, after).await?,
+                (true, None) => self.client.list_shards(ListShards::First { stream }).await?,
+                (true, Some(token)) => self.client.list_shards(ListShards::Next { stream, token }).await?,
+                (false, after) => self.client.describe_stream(stream, after).await?,
             };
             // A stream that was resharded often has many more closed shards than open ones.
             page.shards.retain(|shard| shard.open);
@@ -233,24 +217,13 @@ impl Shared {
                 return Ok(pages);
             }
         }
-        let what = format!(
-            "its listing of shards has not ended after {} pages",
-            limits::SHARD_PAGES_MAX
-        );
-        let operation = if self.options.use_list_shards {
-            "ListShards"
-        } else {
-            "DescribeStream"
-        };
+        let what = format!("its listing of shards has not ended after {} pages", limits::SHARD_PAGES_MAX);
+        let operation = if self.options.use_list_shards { "ListShards" } else { "DescribeStream" };
         Err(classify::not_kinesis(self.context(operation), &what, None))
     }
 
     fn context<'a>(&'a self, operation: &'a str) -> Context<'a> {
-        Context {
-            operation,
-            stream: &self.stream,
-            place: self.client.place(),
-        }
+        Context { operation, stream: &self.stream, place: self.client.place() }
     }
 }
 
@@ -289,11 +262,9 @@ impl Attempt<'_> {
             };
             match problem {
                 None => sendable.push(index),
-                Some((code, message)) => self.settled.rejected.push(RejectedRecord {
-                    index,
-                    code: code.to_owned(),
-                    message,
-                }),
+                Some((code, message)) => {
+                    self.settled.rejected.push(RejectedRecord { index, code: code.to_owned(), message })
+                }
             }
         }
         sendable
@@ -361,17 +332,11 @@ impl Attempt<'_> {
     /// One PutRecords call. Settles its records, unless it failed as a whole: then the failure is
     /// returned and they are the caller's.
     async fn put_part(&mut self, part: &[u32]) -> Option<Failure> {
-        let records: Vec<RecordRef<'_>> = part
-            .iter()
-            .map(|index| self.batch.record(*index as usize))
-            .collect();
+        let records: Vec<RecordRef<'_>> =
+            part.iter().map(|index| self.batch.record(*index as usize)).collect();
         let bytes = records.iter().map(|record| record.wire_bytes() as u64).sum();
         let begin = Instant::now();
-        let answer = self
-            .shared
-            .client
-            .put_records(&self.shared.stream, &records)
-            .await;
+        let answer = self.shared.client.put_records(&self.shared.stream, &records).await;
         let context = self.shared.context("PutRecords");
         let count = part.len() as u32;
         match answer {
@@ -403,23 +368,13 @@ impl Attempt<'_> {
             (None, Some(failure)) if settled.delivered.is_empty() => CallOutcome::Failed(failure.class),
             (None, _) => CallOutcome::Partial,
         };
-        self.calls.push(Call {
-            api,
-            outcome,
-            duration: begin.elapsed(),
-            records,
-            bytes,
-        });
+        self.calls.push(Call { api, outcome, duration: begin.elapsed(), records, bytes });
         self.settled.merge(settled);
     }
 
     fn report(mut self, pending: &Pending, begin: Instant) -> Report {
         self.settled.sort();
-        assert_eq!(
-            self.settled.total(),
-            pending.len(),
-            "every pending record has exactly one fate"
-        );
+        assert_eq!(self.settled.total(), pending.len(), "every pending record has exactly one fate");
         Report {
             delivered: self.settled.delivered,
             retry: Pending::from_indexes(self.settled.retry),

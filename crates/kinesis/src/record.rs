@@ -37,11 +37,7 @@ fn digits(number: u32) -> usize {
 /// there being no spaces.
 pub fn header_line(count: u32, size: u32) -> String {
     let line = format!("{{\"format\":\"ndjson\",\"count\":{count},\"size\":{size}}}\n");
-    assert_eq!(
-        line.len(),
-        header_len(count, size),
-        "header length is computed right"
-    );
+    assert_eq!(line.len(), header_len(count, size), "header length is computed right");
     line
 }
 
@@ -58,18 +54,13 @@ pub fn parse_header(line: &[u8]) -> Result<Header, String> {
     if line.format != "ndjson" {
         return Err(format!("its format is {:?}, not \"ndjson\"", line.format));
     }
-    Ok(Header {
-        count: line.count,
-        size: line.size,
-    })
+    Ok(Header { count: line.count, size: line.size })
 }
 
 /// Appends a random partition key. The service places a record by the MD5 of its key, so 32 random
 /// bits spread as evenly as more would, and each character costs bandwidth on every record.
 pub fn push_random_key(random: &mut fastrand::Rng, keys: &mut String) {
-    const HEX: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let mut bits = random.u32(..);
     for _ in 0..RANDOM_KEY_BYTES {
         keys.push(HEX[(bits & 15) as usize]);
@@ -99,10 +90,7 @@ pub fn is_legal_key(key: &str) -> bool {
 /// object is walked, not built; nothing is allocated but the answer.
 pub fn field_value(event: &[u8], name: &str) -> Option<String> {
     let mut found = None;
-    let walk = FieldWalk {
-        name,
-        found: &mut found,
-    };
+    let walk = FieldWalk { name, found: &mut found };
     // Whether what follows the field is valid JSON is not the question here.
     drop(serde_json::Deserializer::from_slice(event).deserialize_map(walk));
     found.filter(|value| !value.is_empty())
@@ -203,10 +191,7 @@ mod tests {
 
     #[test]
     fn header_line_is_pinned() {
-        assert_eq!(
-            header_line(8, 3960),
-            "{\"format\":\"ndjson\",\"count\":8,\"size\":3960}\n"
-        );
+        assert_eq!(header_line(8, 3960), "{\"format\":\"ndjson\",\"count\":8,\"size\":3960}\n");
         assert_eq!(header_line(u32::MAX, u32::MAX).len(), HEADER_BYTES_MAX);
         for (count, size) in [(0, 0), (9, 10), (99, 100), (1_000, 999_999), (1, 10_485_760)] {
             assert_eq!(header_line(count, size).len(), header_len(count, size));
@@ -220,17 +205,11 @@ mod tests {
             Ok(found) => assert_eq!(Ok(found), expected, "{line}"),
             Err(error) => {
                 let wanted = expected.expect_err(line);
-                assert!(
-                    error.contains(wanted),
-                    "{line}: {error:?} should contain {wanted:?}"
-                );
+                assert!(error.contains(wanted), "{line}: {error:?} should contain {wanted:?}");
             }
         };
         check(r#"{"format":"ndjson","count":8,"size":3960}"#, Ok(header));
-        check(
-            r#"{ "size": 3960, "count": 8, "format": "ndjson", "more": [1] }"#,
-            Ok(header),
-        );
+        check(r#"{ "size": 3960, "count": 8, "format": "ndjson", "more": [1] }"#, Ok(header));
         check(r#"{"format":"csv","count":8,"size":3960}"#, Err("csv"));
         check(r#"{"_raw":"x"}"#, Err("missing field"));
         check("", Err("EOF"));
@@ -249,10 +228,7 @@ mod tests {
             *first_characters.entry(key.as_bytes()[0]).or_insert(0) += 1;
         }
         assert_eq!(first_characters.len(), 16);
-        assert!(
-            first_characters.values().all(|n| (850..1150).contains(n)),
-            "{first_characters:?}"
-        );
+        assert!(first_characters.values().all(|n| (850..1150).contains(n)), "{first_characters:?}");
     }
 
     #[test]
@@ -272,11 +248,7 @@ mod tests {
     #[test]
     fn a_field_is_found_without_building_the_event() {
         let check = |event: &str, expected: Option<&str>| {
-            assert_eq!(
-                field_value(event.as_bytes(), "host").as_deref(),
-                expected,
-                "{event}"
-            );
+            assert_eq!(field_value(event.as_bytes(), "host").as_deref(), expected, "{event}");
         };
         check(r#"{"host":"a"}"#, Some("a"));
         check(r#"{"x":{"host":"inner"},"host":"outer"}"#, Some("outer"));

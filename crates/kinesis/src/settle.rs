@@ -94,10 +94,7 @@ impl Settled {
     /// Remembers a failure if it is worse than the worst so far.
     fn note(&mut self, failure: Option<Failure>) {
         let Some(failure) = failure else { return };
-        let worse = self
-            .failure
-            .as_ref()
-            .is_none_or(|known| failure.class > known.class);
+        let worse = self.failure.as_ref().is_none_or(|known| failure.class > known.class);
         if worse {
             self.failure = Some(failure);
         }
@@ -123,11 +120,7 @@ pub fn settle(context: Context<'_>, sent: &[u32], answer: Result<&[PutResult], &
         Ok(results) => settle_results(context, sent, results),
     };
     assert_eq!(settled.total(), sent.len(), "every record has exactly one fate");
-    assert_eq!(
-        settled.retry.is_empty(),
-        settled.failure.is_none(),
-        "a retry has a reason"
-    );
+    assert_eq!(settled.retry.is_empty(), settled.failure.is_none(), "a retry has a reason");
     settled
 }
 
@@ -151,10 +144,7 @@ fn reason_to_retry(failure: &Failure, records: usize) -> Failure {
     let mut failure = failure.clone();
     if failure.class == Class::Rejected {
         failure.class = Class::Transient;
-        failure.message = format!(
-            "one or more of {records} records are refused: {}",
-            failure.message
-        );
+        failure.message = format!("one or more of {records} records are refused: {}", failure.message);
     }
     failure
 }
@@ -170,16 +160,11 @@ fn settle_results(context: Context<'_>, sent: &[u32], results: &[PutResult]) -> 
         };
         if failure.class == Class::Rejected {
             let words = result.error_message.as_deref();
-            settled
-                .rejected
-                .push(RejectedRecord::new(*index, &failure, words));
+            settled.rejected.push(RejectedRecord::new(*index, &failure, words));
             continue;
         }
         settled.retry.push(*index);
-        match tally
-            .iter_mut()
-            .find(|(known, _)| known.label() == failure.label())
-        {
+        match tally.iter_mut().find(|(known, _)| known.label() == failure.label()) {
             Some((_, count)) => *count += 1,
             None => tally.push((failure, 1)),
         }
@@ -200,9 +185,7 @@ fn fate_of(context: Context<'_>, result: &PutResult, tally: &[(Failure, usize)])
         (true, false) => None,
         (_, true) => {
             let code = result.error_code.as_deref().unwrap_or_default();
-            let known = tally
-                .iter()
-                .find(|(failure, _)| failure.code.as_deref() == Some(code));
+            let known = tally.iter().find(|(failure, _)| failure.code.as_deref() == Some(code));
             Some(known.map_or_else(
                 || {
                     let words = result.error_message.as_deref().unwrap_or_default();

@@ -2,11 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const CONTEXT: Context<'static> = Context {
-    operation: "PutRecords",
-    stream: "logs",
-    place: "us-east-1",
-};
+const CONTEXT: Context<'static> = Context { operation: "PutRecords", stream: "logs", place: "us-east-1" };
 
 fn ok(sequence_number: &str) -> PutResult {
     PutResult {
@@ -50,23 +46,11 @@ fn each_record_has_its_own_fate() {
     let throttled = || failed("ProvisionedThroughputExceededException");
     check(&[ok("1"), ok("2")], "dd", None);
     check(&[ok("1"), throttled(), ok("3")], "drd", Some(Class::Throttled));
-    check(
-        &[throttled(), failed("InternalFailure")],
-        "rr",
-        Some(Class::Transient),
-    );
+    check(&[throttled(), failed("InternalFailure")], "rr", Some(Class::Transient));
     check(&[failed("SomethingNew"), ok("1")], "rd", Some(Class::Transient));
-    check(
-        &[failed("KMSAccessDeniedException"), throttled()],
-        "rr",
-        Some(Class::Misconfigured),
-    );
+    check(&[failed("KMSAccessDeniedException"), throttled()], "rr", Some(Class::Misconfigured));
     check(&[failed("InvalidArgumentException"), ok("1")], "xd", None);
-    check(
-        &[failed("ValidationException"), throttled()],
-        "xr",
-        Some(Class::Throttled),
-    );
+    check(&[failed("ValidationException"), throttled()], "xr", Some(Class::Throttled));
 }
 
 #[test]
@@ -74,15 +58,9 @@ fn nothing_but_a_sequence_number_confirms() {
     check(&[PutResult::default()], "r", Some(Class::Transient));
     check(&[ok("")], "r", Some(Class::Transient));
     check(&[ok("  ")], "r", Some(Class::Transient));
-    let contradiction = PutResult {
-        error_code: Some("InternalFailure".to_owned()),
-        ..ok("1")
-    };
+    let contradiction = PutResult { error_code: Some("InternalFailure".to_owned()), ..ok("1") };
     check(&[contradiction], "r", Some(Class::Transient));
-    let blank_error = PutResult {
-        error_code: Some(String::new()),
-        ..ok("1")
-    };
+    let blank_error = PutResult { error_code: Some(String::new()), ..ok("1") };
     check(&[blank_error], "d", None);
 }
 
@@ -119,13 +97,7 @@ fn the_message_counts_instead_of_repeating() {
 }
 
 fn any_result() -> impl Strategy<Value = PutResult> {
-    let text = || {
-        prop::option::of(prop_oneof![
-            Just(String::new()),
-            Just(" ".to_owned()),
-            "[a-z0-9]{1,4}"
-        ])
-    };
+    let text = || prop::option::of(prop_oneof![Just(String::new()), Just(" ".to_owned()), "[a-z0-9]{1,4}"]);
     let code = prop::option::of(prop_oneof![
         Just("ProvisionedThroughputExceededException".to_owned()),
         Just("InternalFailure".to_owned()),
@@ -134,12 +106,7 @@ fn any_result() -> impl Strategy<Value = PutResult> {
         ".{0,6}",
     ]);
     (text(), text(), code, text()).prop_map(|(sequence_number, shard_id, error_code, error_message)| {
-        PutResult {
-            sequence_number,
-            shard_id,
-            error_code,
-            error_message,
-        }
+        PutResult { sequence_number, shard_id, error_code, error_message }
     })
 }
 

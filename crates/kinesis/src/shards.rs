@@ -61,11 +61,7 @@ fn check(pages: &[ShardPage]) -> Result<u32, String> {
         return Err(format!("the stream is {status}"));
     }
     let mut ranges = Vec::new();
-    for shard in pages
-        .iter()
-        .flat_map(|page| &page.shards)
-        .filter(|shard| shard.open)
-    {
+    for shard in pages.iter().flat_map(|page| &page.shards).filter(|shard| shard.open) {
         ranges.push(range_of(shard)?);
     }
     if ranges.is_empty() {
@@ -96,23 +92,13 @@ fn check(pages: &[ShardPage]) -> Result<u32, String> {
 
 fn range_of(shard: &Shard) -> Result<Range<'_>, String> {
     let parse = |key: &str| {
-        key.parse::<u128>().map_err(|_| {
-            format!(
-                "shard {} has the hash key {key:?}, which is no 128-bit number",
-                shard.id
-            )
-        })
+        key.parse::<u128>()
+            .map_err(|_| format!("shard {} has the hash key {key:?}, which is no 128-bit number", shard.id))
     };
-    let range = Range {
-        start: parse(&shard.starting_hash_key)?,
-        end: parse(&shard.ending_hash_key)?,
-        id: &shard.id,
-    };
+    let range =
+        Range { start: parse(&shard.starting_hash_key)?, end: parse(&shard.ending_hash_key)?, id: &shard.id };
     if range.start > range.end {
-        return Err(format!(
-            "the hash range of shard {} ends before it begins",
-            shard.id
-        ));
+        return Err(format!("the hash range of shard {} ends before it begins", shard.id));
     }
     Ok(range)
 }
@@ -142,10 +128,7 @@ mod tests {
     }
 
     fn page(shards: Vec<Shard>) -> ShardPage {
-        ShardPage {
-            shards,
-            ..ShardPage::default()
-        }
+        ShardPage { shards, ..ShardPage::default() }
     }
 
     fn check(pages: &[ShardPage], expected: Result<u32, &str>) {
@@ -175,10 +158,7 @@ mod tests {
     fn gaps_are_named() {
         let low = |end| shard(0, 0, end, true);
         let high = |start| shard(1, start, u128::MAX, true);
-        check(
-            &[page(vec![low(HALF - 2), high(HALF)])],
-            Err("below shard shardId-000000000001"),
-        );
+        check(&[page(vec![low(HALF - 2), high(HALF)])], Err("below shard shardId-000000000001"));
         check(&[page(vec![low(HALF - 1)])], Err("50.0 % of all, at the end"));
         check(&[page(vec![high(1)])], Err("the hash keys 0 to 0"));
         check(&[page(vec![low(u128::MAX - 1)])], Err("at the end"));
@@ -202,11 +182,7 @@ mod tests {
         let low = shard(1, 0, HALF - 1, true);
         check(&[page(vec![parent, low])], Ok(2));
         check(
-            &[page(vec![
-                shard(0, 0, HALF, true),
-                shard(1, 5, 9, true),
-                shard(2, 7, u128::MAX, true),
-            ])],
+            &[page(vec![shard(0, 0, HALF, true), shard(1, 5, 9, true), shard(2, 7, u128::MAX, true)])],
             Ok(3),
         );
     }

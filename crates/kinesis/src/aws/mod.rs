@@ -1,168 +1,241 @@
-//! The AWS SDK, and nothing else imports it.
+//! Kinesis through the AWS SDK. Nothing else in the program imports the SDK.
+//!
+//! The SDK signs, finds credentials and speaks the protocol. It does not retry (one attempt is the
+//! caller's to repeat), it does not time out (an attempt gets time in proportion to its body), and it
+//! does not open connections (see [`http`]).
+//!
+//! Two things are tried again within an attempt, at once and once each, because the service asks for
+//! exactly that: a request whose signature was refused (the SDK takes the time difference from the
+//! `Date` of the refusal, and the next signature is right), and one whose session token had expired
+//! (the credentials are fetched anew).
+
+mod credentials;
+mod dial;
+mod errors;
+mod http;
+mod settings;
+mod tls;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use aws_sdk_kinesis as kinesis;
+use aws_sdk_kinesis::config::timeout::TimeoutConfig;
+use aws_sdk_kinesis::config::{
+    BehaviorVersion, IdentityCache, Region, StalledStreamProtectionConfig, retry::RetryConfig,
+};
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_types::endpoint_config::AccountIdEndpointMode;
+
+pub use settings::{AssumeRole, Credentials, Proxy, Secret, Settings, Timeouts};
+
 use crate::batch::RecordRef;
-use crate::client::{Client, ClientFuture, Failure, ListShards, PutResult};
-use crate::shards::ShardPage;
+use crate::classify::{self, Context};
+use crate::client::{Cause, Class, Client, ClientFuture, Failure, ListShards, PutResult};
+use crate::limits;
+use crate::shards::{Shard, ShardPage};
+use http::{Http, HttpSettings};
 
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps a text from being shown.
-    pub fn new(text: String) -> Secret {
-        Secret(text)
-    }
-
-    /// The text itself: for signing only.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
-/// Where credentials come from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Credentials {
-    /// The default chain of the SDK: environment, profile files, web identity, ECS, IMDSv2.
-    #[default]
-    Auto,
-    /// Given. Parts that are missing come from the environment, then, if the keys are still
-    /// missing, from instance metadata.
-    Manual {
-        /// `AKIA…`.
-        access_key: Option<String>,
-        /// Its secret.
-        secret_key: Option<Secret>,
-        /// For temporary credentials.
-        session_token: Option<Secret>,
-    },
-}
-
-/// A role to take on with the credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AssumeRole {
-    /// `arn:aws:iam::…:role/…`.
-    pub arn: String,
-    /// What the role's owner asks for.
-    pub external_id: Option<String>,
-    /// 900 s to 43,200 s.
-    pub duration: Duration,
-    /// Region of STS; the stream's region if `None`.
-    pub sts_region: Option<String>,
-    /// URL of STS. The endpoint of Kinesis never changes it.
-    pub sts_endpoint: Option<String>,
-}
-
-/// Which proxy the calls go through. Instance metadata is never asked through one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Proxy {
-    /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`; lower case wins.
-    #[default]
-    Environment,
-    /// None, whatever the environment says.
-    Direct,
-    /// This URL, `http://[user:password@]host:port`, but for the hosts in `no_proxy`.
-    Url {
-        /// The proxy. May hold a password.
-        url: Secret,
-        /// Comma-separated hosts, as in `NO_PROXY`.
-        no_proxy: Option<String>,
-    },
-}
-
-/// How long to wait for what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For a TCP connection and its TLS handshake.
-    pub connect: Duration,
-    /// For one attempt with an empty body.
-    pub attempt: Duration,
-    /// The slowest link that is still waited for: an attempt gets this much longer per byte.
-    pub bytes_per_second_min: u64,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Timeouts {
-            connect: Duration::from_secs(5),
-            attempt: Duration::from_secs(15),
-            bytes_per_second_min: 8 * 1024,
-        }
-    }
-}
-
-/// How to reach the service.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `us-east-1`; goes into the signature even with an endpoint.
-    pub region: String,
-    /// URL instead of the region's own. Never redirects STS or instance metadata.
-    pub endpoint: Option<String>,
-    /// Where credentials come from.
-    pub credentials: Credentials,
-    /// A role to take on with them.
-    pub assume_role: Option<AssumeRole>,
-    /// How long to wait.
-    pub timeouts: Timeouts,
-    /// Keep connections for the next call.
-    pub reuse_connections: bool,
-    /// Check the certificate of Kinesis. STS' is always checked.
-    pub reject_unauthorized: bool,
-    /// PEM file of authorities to trust besides the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Which proxy to use.
-    pub proxy: Proxy,
-}
-
-impl Settings {
-    /// Defaults for a region.
-    pub fn new(region: String) -> Settings {
-        Settings {
-            region,
-            endpoint: None,
-            credentials: Credentials::Auto,
-            assume_role: None,
-            timeouts: Timeouts::default(),
-            reuse_connections: true,
-            reject_unauthorized: true,
-            ca_file: None,
-            proxy: Proxy::Environment,
-        }
-    }
-}
+/// How long a source of credentials may take. STS over a thin link needs more than the SDK's 5 s.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Kinesis through the AWS SDK. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AwsClient {
-    settings: std::sync::Arc<Settings>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Settings,
+    place: String,
+    http: Http,
+    /// The SDK's client with its cached credentials; replaced to fetch them anew.
+    client: RwLock<kinesis::Client>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsClient").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 impl AwsClient {
     /// Makes a client. Talks to nobody: credentials are fetched with the first call, and a box with
-    /// none gets [`crate::Class::Misconfigured`] from each call until there are some. Fails on
-    /// settings that can never work ([`crate::Cause::Settings`]).
+    /// none gets [`Class::Misconfigured`] from each call until there are some. Fails on settings
+    /// that can never work ([`Cause::Settings`]).
     pub async fn connect(settings: Settings) -> Result<AwsClient, Failure> {
-        todo!("{settings:?}")
+        settings.check().map_err(wrong_settings)?;
+        let http = Http::new(HttpSettings {
+            connect_timeout: settings.timeouts.connect,
+            reuse_connections: settings.reuse_connections,
+            reject_unauthorized: settings.reject_unauthorized,
+            ca_file: settings.ca_file.clone(),
+            proxy: settings.proxy.clone(),
+        })
+        .map_err(wrong_settings)?;
+        let client = sdk_client(&settings, &http).await?;
+        let place = settings.endpoint.clone().unwrap_or_else(|| settings.region.clone());
+        let shared = Shared { settings, place, http, client: RwLock::new(client) };
+        Ok(AwsClient { shared: Arc::new(shared) })
     }
+}
+
+/// A client with nothing cached.
+async fn sdk_client(settings: &Settings, http: &Http) -> Result<kinesis::Client, Failure> {
+    // The certificate of STS and its like is checked even where that of Kinesis is not.
+    let for_credentials = http.always_checking().map_err(wrong_settings)?;
+    let mut config = kinesis::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(settings.region.clone()))
+        .http_client(http.clone())
+        .credentials_provider(credentials::provider(settings, &for_credentials).await)
+        .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::disabled())
+        // It watches bodies that stream; ours are in memory, and the kernel watches the upload.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        // Hosts of the form <account>.data-kinesis.… break allow-lists of firewalls.
+        .account_id_endpoint_mode(AccountIdEndpointMode::Disabled)
+        .sleep_impl(TokioSleep::new());
+    config.set_endpoint_url(settings.endpoint.clone());
+    Ok(kinesis::Client::from_conf(config.build()))
+}
+
+fn wrong_settings(what: String) -> Failure {
+    Failure {
+        class: Class::Misconfigured,
+        cause: Cause::Settings,
+        code: None,
+        status: None,
+        message: what,
+        may_have_arrived: false,
+        retry_after: None,
+        request_id: None,
+    }
+}
+
+impl Shared {
+    fn context<'a>(&'a self, operation: &'a str, stream: &'a str) -> Context<'a> {
+        Context { operation, stream, place: &self.place }
+    }
+
+    fn client(&self) -> kinesis::Client {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets the credentials and all that their source remembers.
+    async fn renew(&self) {
+        if let Ok(client) = sdk_client(&self.settings, &self.http).await {
+            *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        }
+    }
+
+    /// Time for one request with this much data in it, before base64.
+    fn time_limit(&self, data_bytes: usize) -> Duration {
+        let timeouts = &self.settings.timeouts;
+        let on_the_wire = data_bytes as u64 / 3 * 4;
+        timeouts.attempt + Duration::from_secs(on_the_wire / timeouts.bytes_per_second_min.max(1))
+    }
+
+    /// One attempt: `call` once, or once more for the clock and once more for an expired token.
+    async fn attempt<T, E, F>(
+        &self,
+        context: Context<'_>,
+        data_bytes: usize,
+        call: impl Fn(kinesis::Client) -> F,
+    ) -> Result<T, Failure>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let limit = self.time_limit(data_bytes);
+        let mut clock_corrected = false;
+        let mut renewed = false;
+        loop {
+            let failure = match tokio::time::timeout(limit, call(self.client())).await {
+                Ok(Ok(output)) => return Ok(output),
+                Ok(Err(error)) => {
+                    let looked_in = credentials::looked_in(&self.settings.credentials);
+                    errors::failure(context, &error, looked_in)
+                }
+                Err(_) => {
+                    let what = format!("no answer within {} s", limit.as_secs());
+                    classify::no_answer(context, Cause::Timeout, &what, true)
+                }
+            };
+            if refused_for_signature(&failure) && !clock_corrected {
+                clock_corrected = true;
+                continue;
+            }
+            if is_about_credentials(&failure) {
+                // Whoever repairs them need not restart this program.
+                self.renew().await;
+                if has_expired(&failure) && !renewed {
+                    renewed = true;
+                    clock_corrected = false;
+                    continue;
+                }
+            }
+            return Err(failure);
+        }
+    }
+}
+
+fn refused_for_signature(failure: &Failure) -> bool {
+    let code = failure.code.as_deref().unwrap_or_default();
+    failure.class == Class::Clock || ["InvalidSignatureException", "SignatureDoesNotMatch"].contains(&code)
+}
+
+fn has_expired(failure: &Failure) -> bool {
+    let code = failure.code.as_deref().unwrap_or_default();
+    ["ExpiredToken", "ExpiredTokenException"].contains(&code)
+}
+
+fn is_about_credentials(failure: &Failure) -> bool {
+    let codes = [
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+    ];
+    let code = failure.code.as_deref().unwrap_or_default();
+    failure.class == Class::Misconfigured
+        && (failure.cause == Cause::Credentials || has_expired(failure) || codes.contains(&code))
+}
+
+fn hash_key(record: &RecordRef<'_>) -> Option<String> {
+    record.explicit_hash_key.map(|hash| hash.to_string())
 }
 
 impl Client for AwsClient {
     fn place(&self) -> &str {
-        self.settings.endpoint.as_deref().unwrap_or(&self.settings.region)
+        &self.shared.place
     }
 
     fn put_record<'a>(&'a self, stream: &'a str, record: RecordRef<'a>) -> ClientFuture<'a, PutResult> {
-        todo!("{stream} {record:?} {:?}", self.settings)
+        let context = self.shared.context("PutRecord", stream);
+        Box::pin(async move {
+            let call = |client: kinesis::Client| {
+                client
+                    .put_record()
+                    .stream_name(stream)
+                    .partition_key(record.partition_key)
+                    .set_explicit_hash_key(hash_key(&record))
+                    .data(Blob::from_maybe_shared(record.data.clone()))
+                    .send()
+            };
+            let output = self.shared.attempt(context, record.data.len(), call).await?;
+            Ok(PutResult {
+                sequence_number: Some(output.sequence_number),
+                shard_id: Some(output.shard_id),
+                ..PutResult::default()
+            })
+        })
     }
 
     fn put_records<'a>(
@@ -170,14 +243,97 @@ impl Client for AwsClient {
         stream: &'a str,
         records: &'a [RecordRef<'a>],
     ) -> ClientFuture<'a, Vec<PutResult>> {
-        todo!("{stream} {records:?}")
+        let context = self.shared.context("PutRecords", stream);
+        Box::pin(async move {
+            let entries = entries(records)?;
+            let bytes = records.iter().map(RecordRef::wire_bytes).sum();
+            let call = |client: kinesis::Client| {
+                client.put_records().stream_name(stream).set_records(Some(entries.clone())).send()
+            };
+            let output = self.shared.attempt(context, bytes, call).await?;
+            let results = output.records.into_iter().map(|result| PutResult {
+                sequence_number: result.sequence_number,
+                shard_id: result.shard_id,
+                error_code: result.error_code,
+                error_message: result.error_message,
+            });
+            Ok(results.collect())
+        })
     }
 
     fn list_shards<'a>(&'a self, page: ListShards<'a>) -> ClientFuture<'a, ShardPage> {
-        todo!("{page:?}")
+        let (name, token) = match page {
+            ListShards::First { stream } => (Some(stream), None),
+            ListShards::Next { token, .. } => (None, Some(token)),
+        };
+        let context = self.shared.context("ListShards", page.stream());
+        Box::pin(async move {
+            let call = |client: kinesis::Client| {
+                client
+                    .list_shards()
+                    .set_stream_name(name.map(str::to_owned))
+                    .set_next_token(token.map(str::to_owned))
+                    .max_results(limits::SHARDS_PER_PAGE)
+                    .send()
+            };
+            let output = self.shared.attempt(context, 0, call).await?;
+            let Some(shards) = output.shards else {
+                return Err(classify::not_kinesis(context, "it lists no shards", Some(200)));
+            };
+            Ok(ShardPage {
+                shards: shards.into_iter().map(shard).collect(),
+                next: output.next_token.filter(|token| !token.is_empty()),
+                stream_status: None,
+            })
+        })
     }
 
     fn describe_stream<'a>(&'a self, stream: &'a str, after: Option<&'a str>) -> ClientFuture<'a, ShardPage> {
-        todo!("{stream} {after:?}")
+        let context = self.shared.context("DescribeStream", stream);
+        Box::pin(async move {
+            let call = |client: kinesis::Client| {
+                client
+                    .describe_stream()
+                    .stream_name(stream)
+                    .set_exclusive_start_shard_id(after.map(str::to_owned))
+                    .limit(limits::SHARDS_PER_PAGE)
+                    .send()
+            };
+            let output = self.shared.attempt(context, 0, call).await?;
+            let description =
+                output.stream_description.filter(|description| !description.stream_name.is_empty());
+            let Some(description) = description else {
+                return Err(classify::not_kinesis(context, "it describes no stream", Some(200)));
+            };
+            let more = description.has_more_shards;
+            let last = description.shards.last().map(|shard| shard.shard_id.clone());
+            Ok(ShardPage {
+                shards: description.shards.into_iter().map(shard).collect(),
+                next: last.filter(|_| more),
+                stream_status: Some(description.stream_status.as_str().to_owned()),
+            })
+        })
     }
+}
+
+fn entries(records: &[RecordRef<'_>]) -> Result<Vec<PutRecordsRequestEntry>, Failure> {
+    let entries = records.iter().map(|record| {
+        PutRecordsRequestEntry::builder()
+            .partition_key(record.partition_key)
+            .set_explicit_hash_key(hash_key(record))
+            .data(Blob::from_maybe_shared(record.data.clone()))
+            .build()
+    });
+    entries.collect::<Result<_, _>>().map_err(|error| wrong_settings(error.to_string()))
+}
+
+fn shard(shard: kinesis::types::Shard) -> Shard {
+    let range = shard.hash_key_range;
+    let ended = shard
+        .sequence_number_range
+        .and_then(|range| range.ending_sequence_number)
+        .is_some_and(|number| !number.is_empty());
+    let (starting_hash_key, ending_hash_key) =
+        range.map(|range| (range.starting_hash_key, range.ending_hash_key)).unwrap_or_default();
+    Shard { id: shard.shard_id, starting_hash_key, ending_hash_key, open: !ended }
 }
