@@ -48,7 +48,7 @@ acceptance: ## 150 MB through outages, kill -9 and faults: 0 missing, memory bou
 	tests/acceptance.py --binary $(TARGET)/release/millpond
 
 .PHONY: check
-check: check-format check-lints check-dependencies check-fixtures check-links check-deny docs ## format, lints, dependencies, licences, fixtures, pages
+check: check-format check-lints check-dependencies check-fixtures check-deny docs ## format, lints, dependencies, licences, fixtures, pages
 
 .PHONY: check-format
 check-format:
@@ -80,11 +80,6 @@ check-fixtures:
 	done; \
 	echo "ok   fixtures/logs is what generate.py writes"
 
-.PHONY: check-links
-check-links:
-	$(call need,python3,$(PYTHON))
-	tests/links.py
-
 .PHONY: audit
 audit: ## known vulnerabilities and abandoned crates (fetches the advisories)
 	$(call need,cargo-deny,cargo install cargo-deny --locked --version $(CARGO_DENY_VERSION))
@@ -96,9 +91,12 @@ bench: ## the benchmarks
 	cargo bench --workspace --locked --benches
 
 .PHONY: docs
-docs: ## the crates' documentation, into target/doc; warnings are errors
+docs: ## the crates' documentation into target/doc; links and configurations of the pages
 	$(call need,cargo,$(RUST))
+	$(call need,python3,$(PYTHON))
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	cargo build --locked -p millpond
+	tests/pages.py --binary $(TARGET)/debug/millpond
 
 .PHONY: fixtures
 fixtures: ## write fixtures/logs again: the same bytes, unless generate.py changed

@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
-"""Every relative link in the project's Markdown leads to a file that is there, and to a heading in it."""
+"""The project's Markdown: every relative link leads to a file that is there, and to a heading in it; with
+`--binary MILLPOND`, `millpond check` also finds nothing wrong with the whole configurations that are shown."""
 
+import argparse
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
+CONFIGURATION = re.compile(r"^```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"^(```|~~~).*?^\1\s*$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 
 
@@ -39,15 +44,37 @@ def broken(page: Path) -> list[str]:
     return problems
 
 
+def refused(page: Path, binary: str) -> list[str]:
+    """What `millpond check` says about the configurations of a page."""
+    problems = []
+    for text in CONFIGURATION.findall(page.read_text()):
+        if not (re.search(r"^outputs:", text, re.MULTILINE) and re.search(r"^inputs:", text, re.MULTILINE)):
+            continue
+        with tempfile.TemporaryDirectory() as directory:
+            config = Path(directory) / "millpond.yaml"
+            config.write_text(text)
+            # What a page takes from the environment is there.
+            environment = dict.fromkeys(re.findall(r"\$\{([A-Za-z_]\w*)", text), "example") | os.environ
+            checked = subprocess.run([binary, "check", "--config", str(config)], capture_output=True, text=True, env=environment)
+        if checked.returncode:
+            problems.append(f"{page.relative_to(ROOT)}: a configuration that is wrong:\n{checked.stdout}{checked.stderr}")
+    return problems
+
+
 def main() -> int:
     """All pages that git knows or would know."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--binary", help="the `millpond` that checks configurations")
+    binary = parser.parse_args().binary
     listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
                             cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     pages = [ROOT / name for name in listed if (ROOT / name).exists()]
     problems = [problem for page in pages for problem in broken(page)]
+    if binary:
+        problems += [problem for page in pages for problem in refused(page, str(Path(binary).resolve()))]
     for problem in problems:
         print(f"FAIL {problem}")
-    print(f"{'FAIL' if problems else 'ok  '} links of {len(pages)} pages")
+    print(f"{'FAIL' if problems else 'ok  '} {len(pages)} pages: links{', configurations' if binary else ''}")
     return 1 if problems else 0
 
 
