@@ -12,10 +12,7 @@ pub(crate) struct AckWindow {
 
 impl AckWindow {
     pub(crate) fn new(low: u64) -> AckWindow {
-        AckWindow {
-            low,
-            above: BTreeMap::new(),
-        }
+        AckWindow { low, above: BTreeMap::new() }
     }
 
     /// Everything below is settled.

@@ -79,16 +79,30 @@ impl<S: Storage> Checkpoint<S> {
         for (slot, exists) in found.exists.into_iter().enumerate() {
             let file = checkpoint.slot_name(slot);
             let opened = match exists {
-                true => checkpoint.storage.open_write(&file),
-                false => checkpoint.create(slot),
-            };
-            checkpoint.files[slot] = match opened {
+                true => checkpoint.storage.open_write(&file).map(Some),
                 // A full disk must not keep a queue from being opened and emptied.
-                Err(error) if is_no_space(&error) => None,
-                opened => Some(opened.map_err(|source| CheckpointError::Io { file, source })?),
+                false => match checkpoint.create(slot) {
+                    Err(error) if is_no_space(&error) => Ok(None),
+                    created => created.map(Some),
+                },
             };
+            checkpoint.files[slot] = opened.map_err(|source| CheckpointError::Io { file, source })?;
+        }
+        if let Some(body) = &found.body {
+            let file = checkpoint.slot_name(checkpoint.newest);
+            checkpoint.confirm(body).map_err(|source| CheckpointError::Io { file, source })?;
         }
         Ok((checkpoint, found.body))
+    }
+
+    /// Makes the newest body durable, which it need not be: a process that died between write and
+    /// sync, or was told that the sync failed, left it in memory only. The next save overwrites
+    /// the other slot, and must not find that there was nothing behind this one.
+    fn confirm(&mut self, body: &[u8]) -> io::Result<()> {
+        let Some(file) = self.files[self.newest].take() else { return Ok(()) };
+        write_slot(&file, self.generation, body)?;
+        self.files[self.newest] = Some(file);
+        Ok(())
     }
 
     /// Makes `body` the content of the checkpoint. After `Ok` it survives a crash; after an error
@@ -97,11 +111,7 @@ impl<S: Storage> Checkpoint<S> {
     /// # Panics
     /// If `body` is longer than [`BODY_BYTES_MAX`].
     pub fn save(&mut self, body: &[u8]) -> io::Result<()> {
-        assert!(
-            body.len() <= BODY_BYTES_MAX,
-            "a checkpoint of {} bytes is too large",
-            body.len()
-        );
+        assert!(body.len() <= BODY_BYTES_MAX, "a checkpoint of {} bytes is too large", body.len());
         let slot = 1 - self.newest;
         let generation = self.generation + 1;
         // Taken out of its place until it is known to be good: a file whose write or sync failed
@@ -110,9 +120,7 @@ impl<S: Storage> Checkpoint<S> {
             Some(file) => file,
             None => self.create(slot)?,
         };
-        let header = encode_header(generation, body);
-        write_all(&file, &mut [IoSlice::new(&header), IoSlice::new(body)], 0)?;
-        file.sync_data()?;
+        write_slot(&file, generation, body)?;
         self.files[slot] = Some(file);
         self.newest = slot;
         self.generation = generation;
@@ -127,26 +135,30 @@ impl<S: Storage> Checkpoint<S> {
 
     /// Real bytes of both files.
     pub fn disk_bytes(&self) -> io::Result<u64> {
-        self.files
-            .iter()
-            .flatten()
-            .map(StorageFile::allocated_bytes)
-            .sum()
+        self.files.iter().flatten().map(StorageFile::allocated_bytes).sum()
     }
 
     fn slot_name(&self, slot: usize) -> String {
         slot_name(&self.name, slot)
     }
 
+    /// Makes a slot, complete before it gets its name.
     fn create(&self, slot: usize) -> io::Result<S::File> {
         let name = self.slot_name(slot);
         let temporary = format!("{name}.tmp");
-        let file = self.storage.create(&temporary)?;
-        write_all(&file, &mut [IoSlice::new(&[0; SLOT_BYTES_MIN])], 0)?;
-        file.sync_data()?;
-        self.storage.rename(&temporary, &name)?;
-        self.storage.sync_directory("")?;
-        Ok(file)
+        let created = self.storage.create(&temporary).and_then(|file| {
+            write_all(&file, &mut [IoSlice::new(&[0; SLOT_BYTES_MIN])], 0)?;
+            file.sync_data()?;
+            self.storage.rename(&temporary, &name)?;
+            self.storage.sync_directory("")?;
+            Ok(file)
+        });
+        if created.is_err()
+            && let Err(error) = self.storage.remove(&temporary)
+        {
+            tracing::debug!(%error, file = temporary, "left for the next attempt to write over");
+        }
+        created
     }
 }
 
@@ -161,32 +173,19 @@ pub(crate) struct Found {
 
 /// Reads a checkpoint without changing anything.
 pub(crate) fn load<S: Storage>(storage: &S, name: &str) -> Result<Found, CheckpointError> {
-    let mut found = Found {
-        body: None,
-        newest: 1,
-        generation: 0,
-        damaged: false,
-        exists: [false; 2],
-    };
+    let mut found = Found { body: None, newest: 1, generation: 0, damaged: false, exists: [false; 2] };
     for slot in 0..SUFFIXES.len() {
         let file = slot_name(name, slot);
         let bytes = match read(storage, &file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            bytes => bytes.map_err(|source| CheckpointError::Io {
-                file: file.clone(),
-                source,
-            })?,
+            bytes => bytes.map_err(|source| CheckpointError::Io { file: file.clone(), source })?,
         };
         found.exists[slot] = true;
         match decode(&bytes) {
             Slot::Blank => {}
             Slot::Damaged => found.damaged = true,
             Slot::Newer(version) => {
-                return Err(CheckpointError::Unsupported {
-                    file,
-                    version,
-                    known: VERSION,
-                });
+                return Err(CheckpointError::Unsupported { file, version, known: VERSION });
             }
             Slot::Valid(generation, body) => {
                 if generation > found.generation {
@@ -198,6 +197,12 @@ pub(crate) fn load<S: Storage>(storage: &S, name: &str) -> Result<Found, Checkpo
         }
     }
     Ok(found)
+}
+
+fn write_slot<F: StorageFile>(file: &F, generation: u64, body: &[u8]) -> io::Result<()> {
+    let header = encode_header(generation, body);
+    write_all(file, &mut [IoSlice::new(&header), IoSlice::new(body)], 0)?;
+    file.sync_data()
 }
 
 fn slot_name(name: &str, slot: usize) -> String {
@@ -241,31 +246,19 @@ fn encode_header(generation: u64, body: &[u8]) -> [u8; HEADER_LEN] {
 
 fn decode(bytes: &[u8]) -> Slot<'_> {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER_LEN>() else {
-        return if bytes.iter().all(|&b| b == 0) {
-            Slot::Blank
-        } else {
-            Slot::Damaged
-        };
+        return if bytes.iter().all(|&b| b == 0) { Slot::Blank } else { Slot::Damaged };
     };
     let half = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
     let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     if header[..4] != MAGIC {
-        return if header.iter().all(|&b| b == 0) {
-            Slot::Blank
-        } else {
-            Slot::Damaged
-        };
+        return if header.iter().all(|&b| b == 0) { Slot::Blank } else { Slot::Damaged };
     }
     if half(4) != VERSION {
         // If only the version is wrong, it is the version that is damaged.
         let mut as_ours = *header;
         as_ours[4..6].copy_from_slice(&VERSION.to_le_bytes());
         let damaged = crc32fast::hash(&as_ours[..28]) == word(28);
-        return if damaged {
-            Slot::Damaged
-        } else {
-            Slot::Newer(half(4))
-        };
+        return if damaged { Slot::Damaged } else { Slot::Newer(half(4)) };
     }
     if crc32fast::hash(&header[..28]) != word(28) {
         return Slot::Damaged;

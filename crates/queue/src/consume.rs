@@ -7,7 +7,7 @@ use crate::{
     cursor::Cursor,
     format::segment_name,
     quarantine,
-    queue::Queue,
+    queue::{OtherBytes, Queue},
     space::{self, Demand},
     stats::Stats,
     storage::Storage,
@@ -32,10 +32,7 @@ impl<S: Storage> Queue<S> {
     /// # Panics
     /// If `sequence` was never durable, hence never read.
     pub fn ack(&mut self, sequence: Sequence) {
-        assert!(
-            sequence < self.durable(),
-            "sequence {sequence} is acknowledged, and was never readable"
-        );
+        assert!(sequence < self.durable(), "sequence {sequence} is acknowledged, and was never readable");
         self.acks.settle(sequence.0, sequence.0 + 1);
         self.advance();
     }
@@ -69,11 +66,7 @@ impl<S: Storage> Queue<S> {
         if self.catalog.flush_when_due() {
             self.other.catalog = self.storage.directory_bytes(crate::catalog::DIRECTORY)?;
         }
-        Ok(CheckpointOutcome {
-            acked: Sequence(cursor.acked),
-            reclaimed_segments,
-            reclaimed_bytes,
-        })
+        Ok(CheckpointOutcome { acked: Sequence(cursor.acked), reclaimed_segments, reclaimed_bytes })
     }
 
     /// What the queue holds right now.
@@ -128,7 +121,8 @@ impl<S: Storage> Queue<S> {
 
     fn disk_bytes_of(&self, state: &State) -> u64 {
         let segments: u64 = state.segments.iter().map(|segment| segment.disk_bytes).sum();
-        segments + self.other.fixed + self.other.quarantine + self.other.catalog
+        let OtherBytes { fixed, quarantine, catalog, unfinished } = self.other;
+        segments + fixed + quarantine + catalog + unfinished
     }
 
     /// Settles what readers found to be lost, and takes what was acknowledged into account.
@@ -175,11 +169,7 @@ impl<S: Storage> Queue<S> {
         for segment in &self.view.lock().segments {
             let copied = segment.damage.values().filter(|damage| damage.kept).count();
             let room = quarantine::COPIES_PER_SEGMENT_MAX.saturating_sub(copied);
-            let new = segment
-                .damage
-                .iter()
-                .filter(|(_, damage)| !damage.kept)
-                .take(room);
+            let new = segment.damage.iter().filter(|(_, damage)| !damage.kept).take(room);
             todo.extend(new.map(|(&position, &damage)| (segment.base, position, damage)));
         }
         if todo.is_empty() {
@@ -218,10 +208,7 @@ impl<S: Storage> Queue<S> {
                 Some(oldest) if state.segments.len() > 1 && oldest.end <= acked => oldest.clone(),
                 _ => break,
             };
-            assert!(
-                self.saved.is_some_and(|saved| saved.acked >= oldest.end),
-                "the cursor is durable first"
-            );
+            assert!(self.saved.is_some_and(|saved| saved.acked >= oldest.end), "the cursor is durable first");
             state.first = oldest.end;
             drop(state);
             let removed = if oldest.damage.values().all(|damage| damage.kept) {
@@ -256,9 +243,5 @@ fn average(segment: &Segment, batches: u64) -> Weight {
         u64::try_from(share).unwrap_or(u64::MAX).min(sum)
     };
     let all = Weight::from(&segment.summary);
-    Weight {
-        events: of(all.events),
-        payload_bytes: of(all.payload_bytes),
-        raw_bytes: of(all.raw_bytes),
-    }
+    Weight { events: of(all.events), payload_bytes: of(all.payload_bytes), raw_bytes: of(all.raw_bytes) }
 }

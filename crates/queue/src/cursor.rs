@@ -35,14 +35,8 @@ impl Cursor {
         out[0..2].copy_from_slice(&VERSION.to_le_bytes());
         out[8..24].copy_from_slice(&self.queue_id.to_le_bytes());
         let weight = self.acked_in_segment;
-        let words = [
-            self.acked,
-            self.durable,
-            self.segment,
-            weight.events,
-            weight.payload_bytes,
-            weight.raw_bytes,
-        ];
+        let words =
+            [self.acked, self.durable, self.segment, weight.events, weight.payload_bytes, weight.raw_bytes];
         for (slot, word) in out[24..].chunks_exact_mut(8).zip(words) {
             slot.copy_from_slice(&word.to_le_bytes());
         }
@@ -52,9 +46,7 @@ impl Cursor {
     /// `Err`: the version of a body that is not of this one. (Its checksum was right, so it is
     /// not damaged.)
     pub(crate) fn decode(body: &[u8]) -> Result<Cursor, u16> {
-        let version = body
-            .first_chunk()
-            .map_or(0, |version| u16::from_le_bytes(*version));
+        let version = body.first_chunk().map_or(0, |version| u16::from_le_bytes(*version));
         let body: &[u8; LEN] = body.try_into().map_err(|_| version)?;
         if version != VERSION {
             return Err(version);
@@ -73,11 +65,7 @@ impl Cursor {
             acked,
             durable,
             segment,
-            acked_in_segment: Weight {
-                events,
-                payload_bytes,
-                raw_bytes,
-            },
+            acked_in_segment: Weight { events, payload_bytes, raw_bytes },
         })
     }
 }
@@ -93,11 +81,7 @@ mod tests {
             acked: 0x11,
             durable: 0x22,
             segment: 0x33,
-            acked_in_segment: Weight {
-                events: 0x44,
-                payload_bytes: 0x55,
-                raw_bytes: 0x66,
-            },
+            acked_in_segment: Weight { events: 0x44, payload_bytes: 0x55, raw_bytes: 0x66 },
         };
         let expected = [
             [1, 0, 0, 0, 0, 0, 0, 0],

@@ -360,8 +360,7 @@ pub(crate) fn segment_name(base: Sequence) -> String {
 pub(crate) fn segment_base(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
     let base = (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse())?;
-    base.ok()
-        .filter(|base| (Sequence::FIRST.0..=SEQUENCE_MAX).contains(base))
+    base.ok().filter(|base| (Sequence::FIRST.0..=SEQUENCE_MAX).contains(base))
 }
 
 /// CRC-32 (IEEE) of `bytes`, going on from `seed`.

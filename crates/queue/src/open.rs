@@ -26,10 +26,7 @@ use crate::{
 pub(crate) fn open<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Recovery), OpenError> {
     storage.lock().map_err(|error| match error {
         LockError::Held { pid } => OpenError::Locked { pid },
-        LockError::Io(source) => OpenError::Io {
-            doing: "taking the lock".to_owned(),
-            source,
-        },
+        LockError::Io(source) => OpenError::Io { doing: "taking the lock".to_owned(), source },
     })?;
     let opened = open_locked(storage.clone(), options);
     if opened.is_err() {
@@ -58,42 +55,23 @@ fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Re
     }
     if loader.segments.len() < bases.len() {
         // Whole segments were set aside, or never came into being.
-        storage
-            .sync_directory("")
-            .doing(|| "syncing the directory".to_owned())?;
+        storage.sync_directory("").doing(|| "syncing the directory".to_owned())?;
     }
-    let Loader {
-        segments,
-        mut findings,
-        lost,
-        counts,
-        scanned,
-        queue_id,
-        ..
-    } = loader;
+    let Loader { segments, mut findings, lost, counts, scanned, queue_id, .. } = loader;
 
-    let known = Known {
-        segments: &segments,
-        cursor,
-        named: bases.last().copied(),
-    };
+    let known = Known { segments: &segments, cursor, named: bases.last().copied() };
     let durable = known.durable();
     let start = known.start(durable);
     findings.extend(cursor_finding(cursor, &checkpoint, start));
     let mut acks = AckWindow::new(start);
     // A cursor that went back points at what was delivered and reclaimed long ago.
-    let reclaimed = checkpoint
-        .was_damaged()
-        .then(|| segments.front().map_or(start, |first| first.base));
+    let reclaimed = checkpoint.was_damaged().then(|| segments.front().map_or(start, |first| first.base));
     let mut missing_batches = 0;
     for (first, end) in gaps(&segments, start, durable) {
         acks.settle(first, end);
         if reclaimed.is_none_or(|reclaimed| first >= reclaimed) {
             missing_batches += end - first;
-            findings.push(Finding::Missing {
-                first: Sequence(first),
-                end: Sequence(end),
-            });
+            findings.push(Finding::Missing { first: Sequence(first), end: Sequence(end) });
         }
     }
     lost.iter().for_each(|&(first, end)| acks.settle(first, end));
@@ -112,14 +90,7 @@ fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Re
     let acked = acks.low();
     let queue = Queue {
         queue_id: queue_id.unwrap_or_else(|| new_id(&storage)),
-        view: Arc::new(View::new(State {
-            segments,
-            durable,
-            first,
-            acked,
-            counts,
-            ..State::default()
-        })),
+        view: Arc::new(View::new(State { segments, durable, first, acked, counts, ..State::default() })),
         storage,
         options,
         tail: None,
@@ -159,10 +130,9 @@ fn open_cursor<S: Storage>(storage: &S) -> Result<(Checkpoint<S>, Option<Cursor>
             CheckpointError::Unsupported { file, version, known } => {
                 OpenError::Unsupported { file, version, known }
             }
-            CheckpointError::Io { file, source } => OpenError::Io {
-                doing: format!("reading {file}"),
-                source,
-            },
+            CheckpointError::Io { file, source } => {
+                OpenError::Io { doing: format!("reading {file}"), source }
+            }
         })?;
     let cursor = match body {
         None => None,
@@ -188,10 +158,7 @@ impl Known<'_> {
     fn durable(&self) -> u64 {
         let last = self.segments.back().map(|last| last.end);
         let cursor = self.cursor.map(|cursor| cursor.durable);
-        [last, cursor, self.named]
-            .into_iter()
-            .flatten()
-            .fold(Sequence::FIRST.0, u64::max)
+        [last, cursor, self.named].into_iter().flatten().fold(Sequence::FIRST.0, u64::max)
     }
 
     /// Where the consumer goes on.
@@ -210,8 +177,9 @@ fn cursor_finding<S: Storage>(
     start: u64,
 ) -> Option<Finding> {
     match cursor {
-        None if checkpoint.was_damaged() || start > Sequence::FIRST.0 => Some(Finding::CursorLost),
-        Some(_) if checkpoint.was_damaged() => Some(Finding::CursorSlotDamaged),
+        // Segments were reclaimed, so there was one.
+        None if start > Sequence::FIRST.0 => Some(Finding::CursorLost),
+        _ if checkpoint.was_damaged() => Some(Finding::CursorSlotDamaged),
         _ => None,
     }
 }
@@ -232,11 +200,7 @@ fn gaps(segments: &VecDeque<Segment>, start: u64, durable: u64) -> Vec<(u64, u64
 
 /// The segment of the low-water mark, and what of it was acknowledged before.
 fn acked_in(segments: &VecDeque<Segment>, low: u64, cursor: Option<Cursor>) -> (u64, Weight) {
-    let Some(segment) = segments
-        .iter()
-        .find(|segment| segment.end > low)
-        .or(segments.back())
-    else {
+    let Some(segment) = segments.iter().find(|segment| segment.end > low).or(segments.back()) else {
         return (low, Weight::default());
     };
     match cursor {
@@ -254,6 +218,7 @@ fn other_bytes<S: Storage>(storage: &S, checkpoint: &Checkpoint<S>) -> io::Resul
         fixed: checkpoint.disk_bytes()? + LOCK_BYTES,
         quarantine: storage.directory_bytes(quarantine::DIRECTORY)?,
         catalog: storage.directory_bytes(catalog::DIRECTORY)?,
+        unfinished: 0,
     })
 }
 
@@ -264,11 +229,7 @@ fn open_catalog<S: Storage>(
     segments: &VecDeque<Segment>,
     findings: &mut Vec<Finding>,
 ) -> Catalog {
-    let path = if options.catalog {
-        storage.real_path(catalog::DIRECTORY)
-    } else {
-        None
-    };
+    let path = if options.catalog { storage.real_path(catalog::DIRECTORY) } else { None };
     let Some(path) = path else { return Catalog::none() };
     let (catalog, finding) = Catalog::open(&path, segments);
     findings.extend(finding);

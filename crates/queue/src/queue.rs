@@ -1,6 +1,6 @@
 //! The queue: the only owner of mutable state.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{collections::VecDeque, io, mem, sync::Arc};
 
 use bytes::Bytes;
 
@@ -17,7 +17,8 @@ use crate::{
     reader::Reader,
     recovery::Recovery,
     segment::{
-        create, is_no_space,
+        create::{self, CreateError},
+        is_no_space,
         tail::{Staged, Tail, WriteError},
     },
     space::{self, Demand},
@@ -57,6 +58,8 @@ pub(crate) struct OtherBytes {
     pub(crate) fixed: u64,
     pub(crate) quarantine: u64,
     pub(crate) catalog: u64,
+    /// A segment that could not be made, nor removed; the next one takes its place.
+    pub(crate) unfinished: u64,
 }
 
 impl<S: Storage> Queue<S> {
@@ -70,9 +73,7 @@ impl<S: Storage> Queue<S> {
     ///
     /// Nothing is written yet: the batch is durable only after [`Queue::commit`].
     pub fn append(&mut self, info: BatchInfo, payload: &[Bytes]) -> Result<Sequence, AppendError> {
-        let bytes = payload
-            .iter()
-            .fold(0u64, |sum, part| sum.saturating_add(part.len() as u64));
+        let bytes = payload.iter().fold(0u64, |sum, part| sum.saturating_add(part.len() as u64));
         let around = FRAMES_AT + FRAME_HEADER_LEN as u64 + SEAL_LEN as u64;
         let bytes_max = u64::from(PAYLOAD_BYTES_MAX).min(self.options.size_bytes_max.saturating_sub(around));
         let payload_len = match u32::try_from(bytes) {
@@ -84,11 +85,10 @@ impl<S: Storage> Queue<S> {
         if !self.staged.is_empty() && staged_bytes > self.options.staged_bytes_max {
             return Err(AppendError::Full(FullReason::Staged));
         }
-        self.check_room(staged_bytes, frame_len)
-            .map_err(|why| match why {
-                NoRoom::Full(reason) => AppendError::Full(reason),
-                NoRoom::Unknown(error) => AppendError::Failed(error),
-            })?;
+        self.check_room(staged_bytes, frame_len).map_err(|why| match why {
+            NoRoom::Full(reason) => AppendError::Full(reason),
+            NoRoom::Unknown(error) => AppendError::Failed(error),
+        })?;
 
         let mut hasher = crc32fast::Hasher::new();
         payload.iter().for_each(|part| hasher.update(part));
@@ -139,12 +139,7 @@ impl<S: Storage> Queue<S> {
     ///
     /// Readers never see what is not durable, run beside commits, and may live on other threads.
     pub fn reader(&self, from: Sequence) -> Reader<S> {
-        Reader::new(
-            self.storage.clone(),
-            Arc::clone(&self.view),
-            from.0,
-            self.options.read_ahead_bytes,
-        )
+        Reader::new(self.storage.clone(), Arc::clone(&self.view), from.0, self.options.read_ahead_bytes)
     }
 
     /// The first sequence that is not durable: everything below it can be read.
@@ -172,9 +167,7 @@ impl<S: Storage> Queue<S> {
     }
 
     fn next_sequence(&self) -> u64 {
-        self.staged
-            .back()
-            .map_or_else(|| self.durable().0, |last| last.sequence + 1)
+        self.staged.back().map_or_else(|| self.durable().0, |last| last.sequence + 1)
     }
 
     /// The space of a segment that has to hold a frame of `frame_len` bytes.
@@ -191,32 +184,20 @@ impl<S: Storage> Queue<S> {
         let capacity = self.capacity_for(frame_len);
         // What is staged is split over segments; in each, a frame's worth may stay empty.
         let usable = capacity - FRAMES_AT - SEAL_LEN as u64;
-        let segments = if bytes <= usable {
-            1
-        } else {
-            bytes.div_ceil((usable / 2).max(1))
-        };
+        let segments = if bytes <= usable { 1 } else { bytes.div_ceil((usable / 2).max(1)) };
         self.admit(capacity.saturating_mul(segments))
     }
 
     fn admit(&self, wanted_bytes: u64) -> Result<(), NoRoom> {
         let free_bytes = self.storage.free_bytes().map_err(NoRoom::Unknown)?;
-        let demand = Demand {
-            used_bytes: self.disk_bytes(),
-            wanted_bytes,
-            free_bytes,
-        };
+        let demand = Demand { used_bytes: self.disk_bytes(), wanted_bytes, free_bytes };
         space::admit(demand, &self.options).map_err(NoRoom::Full)
     }
 
     /// Sees to it that the tail has room for some of what is staged; gives for how many batches.
     fn prepare_group(&mut self) -> Result<usize, CommitError> {
         let total = self.staged_bytes;
-        let first = self
-            .staged
-            .front()
-            .expect("there is something staged")
-            .frame_len();
+        let first = self.staged.front().expect("there is something staged").frame_len();
         let whole_segment = self.capacity_for(first) - FRAMES_AT - SEAL_LEN as u64;
         let keep = match &self.tail {
             None => false,
@@ -250,15 +231,7 @@ impl<S: Storage> Queue<S> {
             salt: self.storage.random() as u32,
             created_ms,
         };
-        let made = create::create(&self.storage, &header, capacity).and_then(|file| {
-            let allocated = file.allocated_bytes()?;
-            Ok((file, allocated))
-        });
-        let (file, allocated) = made.map_err(|error| match is_no_space(&error) {
-            true => CommitError::Full(FullReason::NoSpace),
-            false => CommitError::Failed(error),
-        })?;
-        let segment = Segment {
+        let mut segment = Segment {
             base: header.base,
             end: header.base,
             data_len: FRAMES_AT,
@@ -266,27 +239,53 @@ impl<S: Storage> Queue<S> {
             sealed: false,
             summary: Default::default(),
             // Where space cannot be reserved, it will be taken all the same.
-            disk_bytes: allocated.max(capacity),
+            disk_bytes: capacity,
             damage: Default::default(),
         };
+        let file = match create::create(&self.storage, &header, capacity) {
+            Ok(file) => file,
+            Err(CreateError { error, named, left }) => {
+                self.other.unfinished = if left { capacity } else { 0 };
+                if named {
+                    // IMPORTANT: recovery ignores what an earlier segment holds from this base
+                    // on, so the old tail must not grow, whatever became of the new one.
+                    self.list_last(segment);
+                    self.retire_tail(None);
+                }
+                return Err(match is_no_space(&error) {
+                    true => CommitError::Full(FullReason::NoSpace),
+                    false => CommitError::Failed(error),
+                });
+            }
+        };
+        self.other.unfinished = 0;
+        segment.disk_bytes = file.allocated_bytes().unwrap_or(capacity).max(capacity);
+        self.list_last(segment);
+        self.retire_tail(Some(Tail::new(file, header, capacity)));
+        Ok(())
+    }
+
+    /// Puts a new segment behind the others.
+    fn list_last(&self, segment: Segment) {
         let mut state = self.view.lock();
-        if state.segments.back().is_some_and(|last| last.base == header.base) {
+        if state.segments.back().is_some_and(|last| last.base == segment.base) {
             // It never held a durable frame, and its file is gone with its name.
             state.segments.pop_back();
         }
         assert!(
-            state.segments.back().is_none_or(|last| last.end <= header.base),
-            "segments are in order"
+            state.segments.back().is_none_or(|last| last.end <= segment.base),
+            "segments are in order and do not overlap"
         );
         state.segments.push_back(segment);
-        drop(state);
-        if let Some(old) = self.tail.replace(Tail::new(file, header, capacity))
-            && let Err(error) = self.seal(old)
-        {
+    }
+
+    /// Seals the tail, if there is one, and takes another in its place.
+    fn retire_tail(&mut self, new: Option<Tail<S::File>>) {
+        let Some(old) = mem::replace(&mut self.tail, new) else { return };
+        if let Err(error) = self.seal(old) {
             // Everything in it is durable; without its seal it is scanned at the next opening.
             tracing::warn!(%error, "a full segment of the queue could not be sealed");
         }
-        Ok(())
     }
 
     /// Seals a tail that is not written to any more.
@@ -294,16 +293,11 @@ impl<S: Storage> Queue<S> {
         let base = tail.base();
         let disk_bytes = tail.seal()?;
         let mut state = self.view.lock();
-        let sealed = state
-            .segments
-            .iter_mut()
-            .rev()
-            .find(|segment| segment.base == base)
-            .map(|segment| {
-                segment.sealed = true;
-                segment.disk_bytes = disk_bytes;
-                segment.clone()
-            });
+        let sealed = state.segments.iter_mut().rev().find(|segment| segment.base == base).map(|segment| {
+            segment.sealed = true;
+            segment.disk_bytes = disk_bytes;
+            segment.clone()
+        });
         drop(state);
         if let Some(segment) = sealed {
             self.catalog.put(&segment);
@@ -324,11 +318,7 @@ impl<S: Storage> Queue<S> {
         self.staged.drain(..count);
         self.staged_bytes = self.staged.iter().map(Staged::frame_len).sum();
         let mut state = self.view.lock();
-        assert_eq!(
-            tail.end(),
-            state.durable + count as u64,
-            "everything written is published"
-        );
+        assert_eq!(tail.end(), state.durable + count as u64, "everything written is published");
         state.durable = tail.end();
         let segment = state.segments.back_mut().expect("the tail is in the list");
         assert_eq!(segment.base, tail.base(), "the tail is the last segment");

@@ -33,13 +33,7 @@ struct Current<F> {
 
 impl<S: Storage> Reader<S> {
     pub(crate) fn new(storage: S, view: Arc<View>, from: u64, read_ahead: u32) -> Reader<S> {
-        Reader {
-            storage,
-            view,
-            next: from,
-            walk: Walk::new(from, 0, read_ahead),
-            current: None,
-        }
+        Reader { storage, view, next: from, walk: Walk::new(from, 0, read_ahead), current: None }
     }
 
     /// The next batch, or `None` when everything durable has been read (ask again after the next
@@ -50,10 +44,7 @@ impl<S: Storage> Reader<S> {
     /// ever deliver them.
     ///
     /// A frame shares the reader's buffer, which is used again once its frames are dropped.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "`None` is not the end, only for now"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "`None` is not the end, only for now")]
     pub fn next(&mut self) -> Result<Option<Frame>, ReadError> {
         while let Some(place) = self.view.place(self.next) {
             self.next = place.sequence;
@@ -67,14 +58,9 @@ impl<S: Storage> Reader<S> {
                 Some(Step::Frame { header, payload, .. }) if header.sequence >= self.next => {
                     assert!(header.sequence < place.end, "only what is durable is read");
                     self.next = header.sequence + 1;
-                    self.view
-                        .note_read(header.sequence, Read::new(&header.info, header.payload_len));
+                    self.view.note_read(header.sequence, Read::new(&header.info, header.payload_len));
                     let sequence = Sequence(header.sequence);
-                    return Ok(Some(Frame {
-                        sequence,
-                        info: header.info,
-                        payload,
-                    }));
+                    return Ok(Some(Frame { sequence, info: header.info, payload }));
                 }
                 Some(Step::Frame { .. }) => {}
                 Some(Step::Bad(span)) => {
@@ -106,20 +92,13 @@ impl<S: Storage> Reader<S> {
                 file => file?,
             };
             self.walk.restart(place.base, place.salt);
-            self.current = Some(Current {
-                file,
-                base: place.base,
-                salt: place.salt,
-            });
+            self.current = Some(Current { file, base: place.base, salt: place.salt });
         }
         let Some(current) = &self.current else {
             return Ok(None);
         };
         self.walk.read_payloads(self.walk.expected() >= self.next);
-        let bounds = Bounds {
-            limit: place.data_len,
-            end: Some(place.end),
-        };
+        let bounds = Bounds { limit: place.data_len, end: Some(place.end) };
         self.walk.step(&current.file, bounds).map(Some)
     }
 

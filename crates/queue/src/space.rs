@@ -13,9 +13,7 @@ const BLOCK_BYTES: u64 = 4096;
 
 /// The space that an ordinary segment is given.
 pub(crate) fn segment_bytes(options: &Options) -> u64 {
-    let bytes = options
-        .segment_bytes_max
-        .min(options.size_bytes_max / SEGMENTS_IN_SIZE_MIN);
+    let bytes = options.segment_bytes_max.min(options.size_bytes_max / SEGMENTS_IN_SIZE_MIN);
     bytes.max(SEGMENT_BYTES_MIN).next_multiple_of(BLOCK_BYTES)
 }
 
@@ -32,15 +30,8 @@ pub(crate) struct Demand {
 
 /// Whether there is room.
 pub(crate) fn admit(demand: Demand, options: &Options) -> Result<(), FullReason> {
-    let reserve = if options.catalog {
-        CATALOG_RESERVE_BYTES.min(options.size_bytes_max / 16)
-    } else {
-        0
-    };
-    let used = demand
-        .used_bytes
-        .saturating_add(demand.wanted_bytes)
-        .saturating_add(reserve);
+    let reserve = if options.catalog { CATALOG_RESERVE_BYTES.min(options.size_bytes_max / 16) } else { 0 };
+    let used = demand.used_bytes.saturating_add(demand.wanted_bytes).saturating_add(reserve);
     if used > options.size_bytes_max {
         return Err(FullReason::SizeMax);
     }
@@ -59,18 +50,10 @@ mod tests {
 
     #[test]
     fn the_limits_are_exact() {
-        let options = Options {
-            size_bytes_max: 100,
-            free_bytes_min: 10,
-            catalog: false,
-            ..Options::default()
-        };
+        let options =
+            Options { size_bytes_max: 100, free_bytes_min: 10, catalog: false, ..Options::default() };
         let check = |used_bytes, wanted_bytes, free_bytes, expected| {
-            let demand = Demand {
-                used_bytes,
-                wanted_bytes,
-                free_bytes,
-            };
+            let demand = Demand { used_bytes, wanted_bytes, free_bytes };
             assert_eq!(admit(demand, &options), expected, "{demand:?}");
         };
         check(0, 100, 1000, Ok(()));
@@ -84,11 +67,7 @@ mod tests {
     #[test]
     fn segments_are_a_fraction_of_the_size() {
         let check = |segment_bytes_max, size_bytes_max, expected| {
-            let options = Options {
-                segment_bytes_max,
-                size_bytes_max,
-                ..Options::default()
-            };
+            let options = Options { segment_bytes_max, size_bytes_max, ..Options::default() };
             assert_eq!(segment_bytes(&options), expected);
         };
         check(16 << 20, 5 << 30, 16 << 20);

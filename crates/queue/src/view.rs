@@ -45,11 +45,7 @@ impl Weight {
 
 impl From<&Summary> for Weight {
     fn from(summary: &Summary) -> Weight {
-        Weight {
-            events: summary.events,
-            payload_bytes: summary.payload_bytes,
-            raw_bytes: summary.raw_bytes,
-        }
+        Weight { events: summary.events, payload_bytes: summary.payload_bytes, raw_bytes: summary.raw_bytes }
     }
 }
 
@@ -175,11 +171,7 @@ impl State {
             return false; // Reclaimed meanwhile; the queue had seen to it.
         };
         let kept = span.end == span.position; // Nothing to keep.
-        let damage = Damage {
-            end: span.end,
-            reason: span.reason,
-            kept,
-        };
+        let damage = Damage { end: span.end, reason: span.reason, kept };
         if segment.damage.contains_key(&span.position) {
             return false;
         }
@@ -199,9 +191,7 @@ pub(crate) struct View {
 
 impl View {
     pub(crate) fn new(state: State) -> View {
-        View {
-            state: Mutex::new(state),
-        }
+        View { state: Mutex::new(state) }
     }
 
     /// The state. A thread that panicked while holding the lock left it whole: every change is a

@@ -4,12 +4,7 @@ use bytes::Bytes;
 use millpond_queue::{BatchInfo, Fs, OpenError, Options, Queue, Sequence};
 
 fn options() -> Options {
-    Options {
-        segment_bytes_max: 64 << 10,
-        size_bytes_max: 64 << 20,
-        free_bytes_min: 0,
-        ..Options::default()
-    }
+    Options { segment_bytes_max: 64 << 10, size_bytes_max: 64 << 20, free_bytes_min: 0, ..Options::default() }
 }
 
 fn payload(sequence: u64) -> Bytes {
@@ -35,10 +30,7 @@ fn append(queue: &mut Queue<Fs>, count: u64) {
         let sequence = queue.durable().0 + queue.stats().staged_batches;
         let whole = payload(sequence);
         let (head, rest) = (whole.slice(..whole.len() / 3), whole.slice(whole.len() / 3..));
-        assert_eq!(
-            queue.append(info(sequence), &[head, rest]).unwrap(),
-            Sequence(sequence)
-        );
+        assert_eq!(queue.append(info(sequence), &[head, rest]).unwrap(), Sequence(sequence));
     }
 }
 
@@ -85,14 +77,8 @@ fn what_is_committed_is_read_until_it_is_acknowledged() {
     let before = queue.stats();
     let outcome = queue.checkpoint().unwrap();
     assert_eq!(outcome.acked, Sequence(91));
-    assert!(
-        outcome.reclaimed_segments > 5 && outcome.reclaimed_bytes > 100_000,
-        "{outcome:?}"
-    );
-    assert_eq!(
-        queue.stats().disk_bytes,
-        before.disk_bytes - outcome.reclaimed_bytes
-    );
+    assert!(outcome.reclaimed_segments > 5 && outcome.reclaimed_bytes > 100_000, "{outcome:?}");
+    assert_eq!(queue.stats().disk_bytes, before.disk_bytes - outcome.reclaimed_bytes);
     check_reads(&queue, 91, 104);
     queue.close().unwrap();
 
@@ -112,11 +98,7 @@ fn a_process_that_dies_loses_nothing_that_was_committed() {
     let mut committed = 1;
     for round in 0..10 {
         let (mut queue, recovery) = Queue::open(Fs::create(directory.path()).unwrap(), options()).unwrap();
-        assert_eq!(
-            recovery.durable,
-            Sequence(committed),
-            "round {round}: {recovery:?}"
-        );
+        assert_eq!(recovery.durable, Sequence(committed), "round {round}: {recovery:?}");
         assert_eq!(recovery.findings, []);
         append(&mut queue, 4);
         committed = queue.commit().unwrap().upto.0;

@@ -1,6 +1,9 @@
 //! Loading segments one by one: gather facts, look up the verdict, act on it.
 
-use std::{collections::VecDeque, io};
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+};
 
 use super::{
     Finding,
@@ -13,9 +16,10 @@ use crate::{
     format::{FRAMES_AT, SEAL_LEN, Seal, SegmentHeader, VERSION, segment_name},
     quarantine,
     segment::{
-        is_no_space,
+        is_no_space, read_full,
         tail::write_seal,
         walk::{Span, read_seal},
+        write_all,
     },
     storage::{Storage, StorageFile},
     view::{Damage, DamageCounts, Segment},
@@ -28,10 +32,7 @@ pub(crate) trait Doing<T> {
 
 impl<T> Doing<T> for io::Result<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, OpenError> {
-        self.map_err(|source| OpenError::Io {
-            doing: what(),
-            source,
-        })
+        self.map_err(|source| OpenError::Io { doing: what(), source })
     }
 }
 
@@ -77,13 +78,7 @@ impl<S: Storage> Loader<S> {
         let reading = || format!("reading {name}");
         let file = self.storage.open(&name).doing(reading)?;
         let (len, disk_bytes) = (file.len().doing(reading)?, file.allocated_bytes().doing(reading)?);
-        let at = File {
-            name: &name,
-            base,
-            next_base,
-            len,
-            disk_bytes,
-        };
+        let at = File { name: &name, base, next_base, len, disk_bytes };
         if let Some(seal) = read_seal(&file, base, len).doing(reading)?
             && next_base.is_none_or(|next| seal.end <= next)
         {
@@ -92,12 +87,7 @@ impl<S: Storage> Loader<S> {
         match read_header(&file, base, self.queue_id).doing(reading)? {
             Ok(header) => {
                 self.scanned += 1;
-                let subject = Subject {
-                    header,
-                    len,
-                    next_base,
-                    durable: self.durable,
-                };
+                let subject = Subject { header, len, next_base, durable: self.durable };
                 let scan = scan(&file, subject).doing(reading)?;
                 drop(file);
                 self.scanned(at, header, scan)
@@ -127,22 +117,13 @@ impl<S: Storage> Loader<S> {
     /// The header is not good: only the table can say what that means.
     fn without_header(&mut self, at: File<'_>, header: Header) -> Result<(), OpenError> {
         let durable = at.next_base.unwrap_or(self.durable);
-        let facts = Facts {
-            place: at.place(),
-            header,
-            body: Body::Bad,
-            was_durable: durable > at.base,
-        };
+        let facts = Facts { place: at.place(), header, body: Body::Bad, was_durable: durable > at.base };
         match verdict(facts) {
-            Verdict::Unsupported(version) => Err(OpenError::Unsupported {
-                file: at.name.to_owned(),
-                version,
-                known: VERSION,
-            }),
+            Verdict::Unsupported(version) => {
+                Err(OpenError::Unsupported { file: at.name.to_owned(), version, known: VERSION })
+            }
             Verdict::TornCreation => {
-                self.findings.push(Finding::TornCreation {
-                    file: at.name.to_owned(),
-                });
+                self.findings.push(Finding::TornCreation { file: at.name.to_owned() });
                 Ok(())
             }
             Verdict::Damaged => {
@@ -191,7 +172,7 @@ impl<S: Storage> Loader<S> {
             });
         }
         if at.next_base.is_none() {
-            self.finish_tail(at, header, &mut segment)
+            self.finish_tail(at, header, &mut segment, scan.unproven_at)
                 .doing(|| format!("closing {}", at.name))?;
         }
         self.segments.push_back(segment);
@@ -203,11 +184,7 @@ impl<S: Storage> Loader<S> {
         if span.next > span.first {
             self.lost.push((span.first, span.next));
         }
-        let damage = Damage {
-            end: span.end,
-            reason: span.reason,
-            kept: bytes == 0,
-        };
+        let damage = Damage { end: span.end, reason: span.reason, kept: bytes == 0 };
         segment.damage.insert(span.position, damage);
         self.counts.spans += 1;
         self.counts.bytes += bytes;
@@ -224,25 +201,29 @@ impl<S: Storage> Loader<S> {
 
     /// Leaves the last segment as if it had been closed: cut behind its last frame, durable,
     /// sealed. It is not appended to again; the next batch begins a new segment.
-    fn finish_tail(&self, at: File<'_>, header: SegmentHeader, segment: &mut Segment) -> io::Result<()> {
+    fn finish_tail(
+        &self,
+        at: File<'_>,
+        header: SegmentHeader,
+        segment: &mut Segment,
+        unproven_at: Option<u64>,
+    ) -> io::Result<()> {
         let file = self.storage.open_write(at.name)?;
         let wanted = segment.data_len + if segment.sealed { SEAL_LEN as u64 } else { 0 };
+        // Also where the length is right: space reserved behind it is given back.
         file.set_len(wanted)?;
         // IMPORTANT: what was found may be in memory only, if it was the process that died. It is
-        // made durable before a seal says that it is there.
+        // made durable before a seal says that it is there. A sync alone would not do: if one
+        // failed before the process died, the kernel holds the pages for written.
+        if let Some(unproven_at) = unproven_at {
+            rewrite(&file, unproven_at, segment.data_len)?;
+        }
         file.sync_data()?;
         let used = segment.end > segment.base;
-        assert!(
-            used || segment.data_len == FRAMES_AT,
-            "an empty segment ends with its header"
-        );
+        assert!(used || segment.data_len == FRAMES_AT, "an empty segment ends with its header");
         if used && !segment.sealed {
-            let seal = Seal {
-                header,
-                end: segment.end,
-                position: segment.data_len,
-                summary: segment.summary,
-            };
+            let seal =
+                Seal { header, end: segment.end, position: segment.data_len, summary: segment.summary };
             match write_seal(&file, &seal) {
                 Ok(()) => segment.sealed = true,
                 // On a full disk it stays without; it is scanned again the next time.
@@ -253,6 +234,22 @@ impl<S: Storage> Loader<S> {
         segment.disk_bytes = file.allocated_bytes()?;
         Ok(())
     }
+}
+
+/// Writes the bytes that are there again, as they are.
+fn rewrite<F: StorageFile>(file: &F, mut position: u64, end: u64) -> io::Result<()> {
+    const CHUNK_BYTES: u64 = 256 << 10;
+    let mut buffer = vec![0; CHUNK_BYTES.min(end - position) as usize];
+    while position < end {
+        let wanted = buffer.len().min((end - position) as usize);
+        let read = read_full(file, &mut buffer[..wanted], position)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        write_all(file, &mut [IoSlice::new(&buffer[..read])], position)?;
+        position += read as u64;
+    }
+    Ok(())
 }
 
 fn foreign(name: &str) -> OpenError {

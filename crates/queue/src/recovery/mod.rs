@@ -100,23 +100,12 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Finding::TornTail {
-                file,
-                position,
-                bytes,
-            } => write!(
+            Finding::TornTail { file, position, bytes } => write!(
                 f,
                 "{file}: cut {bytes} bytes at {position}: a commit that a crash interrupted and that \
                  nobody was told of"
             ),
-            Finding::Damaged {
-                file,
-                position,
-                bytes,
-                first,
-                end,
-                reason,
-            } => write!(
+            Finding::Damaged { file, position, bytes, first, end, reason } => write!(
                 f,
                 "{file}: {bytes} damaged bytes at {position} ({reason}), {} batches lost from {first} on; \
                  the bytes are kept in quarantine/",
@@ -129,10 +118,7 @@ impl fmt::Display for Finding {
                 end.0 - first.0
             ),
             Finding::TornCreation { file } => {
-                write!(
-                    f,
-                    "{file}: empty, its making was interrupted; it is made again when needed"
-                )
+                write!(f, "{file}: empty, its making was interrupted; it is made again when needed")
             }
             Finding::Leftover { file } => write!(f, "{file}: left by an interrupted creation, removed"),
             Finding::CursorLost => {

@@ -50,6 +50,8 @@ pub(crate) struct Scan {
     pub(crate) damage: Vec<Span>,
     /// What an interrupted commit left behind `data_len`.
     pub(crate) torn_bytes: u64,
+    /// Where the frames begin that nothing proves to have been durable.
+    pub(crate) unproven_at: Option<u64>,
 }
 
 /// A segment to scan.
@@ -81,10 +83,7 @@ pub(crate) fn scan<F: StorageFile>(file: &F, subject: Subject) -> io::Result<Sca
         Some(next_base) => next_base,
         None => subject.durable.max(proven_durable(file, subject)?),
     };
-    let bounds = Bounds {
-        limit: subject.len,
-        end: subject.next_base,
-    };
+    let bounds = Bounds { limit: subject.len, end: subject.next_base };
     let base = subject.header.base;
     let mut walk = Walk::new(base, subject.header.salt, READ_AHEAD);
     let mut scan = Scan {
@@ -94,6 +93,7 @@ pub(crate) fn scan<F: StorageFile>(file: &F, subject: Subject) -> io::Result<Sca
         sealed: false,
         damage: Vec::new(),
         torn_bytes: 0,
+        unproven_at: None,
     };
     loop {
         let step = walk.step(file, bounds)?;
@@ -105,6 +105,9 @@ pub(crate) fn scan<F: StorageFile>(file: &F, subject: Subject) -> io::Result<Sca
         match step {
             Step::Frame { header, position, .. } => {
                 scan.summary.add(&header.info, header.payload_len);
+                if header.sequence >= durable && scan.unproven_at.is_none() {
+                    scan.unproven_at = Some(position);
+                }
                 scan.end = header.sequence + 1;
                 scan.data_len = position + header.frame_len();
                 continue;
@@ -116,12 +119,7 @@ pub(crate) fn scan<F: StorageFile>(file: &F, subject: Subject) -> io::Result<Sca
             Step::Zeros { .. } | Step::Bad(_) | Step::End => {}
         }
         let was_durable = first < durable;
-        let facts = Facts {
-            place: subject.place(),
-            header: Header::Good,
-            body,
-            was_durable,
-        };
+        let facts = Facts { place: subject.place(), header: Header::Good, body, was_durable };
         match (verdict(facts), step) {
             (Verdict::Clean | Verdict::Unwritten, _) => return Ok(scan),
             (Verdict::TornTail, _) => {
@@ -130,34 +128,18 @@ pub(crate) fn scan<F: StorageFile>(file: &F, subject: Subject) -> io::Result<Sca
             }
             (Verdict::Damaged, Step::Bad(span)) => {
                 // Behind the last bad frame of a tail, only the proof says how many there were.
-                let next = if span.end >= subject.len {
-                    span.next.max(durable)
-                } else {
-                    span.next
-                };
+                let next = if span.end >= subject.len { span.next.max(durable) } else { span.next };
                 scan.take_damage(Span { next, ..span });
             }
             (Verdict::Damaged | Verdict::Missing, Step::Zeros { position }) => {
                 let (first, reason) = (scan.end, Reason::Header);
-                scan.take_damage(Span {
-                    position,
-                    end: subject.len,
-                    first,
-                    next: durable,
-                    reason,
-                });
+                scan.take_damage(Span { position, end: subject.len, first, next: durable, reason });
                 return Ok(scan);
             }
             (Verdict::Missing | Verdict::Damaged, _) => {
                 let (position, first) = (scan.data_len, scan.end);
                 let reason = Reason::Truncated;
-                scan.take_damage(Span {
-                    position,
-                    end: position,
-                    first,
-                    next: durable,
-                    reason,
-                });
+                scan.take_damage(Span { position, end: position, first, next: durable, reason });
                 return Ok(scan);
             }
             (verdict, step) => unreachable!("a good header never leads to {verdict:?} at {step:?}"),
@@ -175,10 +157,7 @@ impl Scan {
 
 /// What the good frames of a segment prove to have been durable. Reads on behind damage.
 fn proven_durable<F: StorageFile>(file: &F, subject: Subject) -> io::Result<u64> {
-    let bounds = Bounds {
-        limit: subject.len,
-        end: None,
-    };
+    let bounds = Bounds { limit: subject.len, end: None };
     let mut walk = Walk::new(subject.header.base, subject.header.salt, READ_AHEAD);
     // Headers prove as much as whole frames do.
     walk.read_payloads(false);

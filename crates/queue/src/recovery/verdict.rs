@@ -116,12 +116,7 @@ mod tests {
                                 (Bad, Tail, false) => Verdict::TornTail,
                             },
                         };
-                        let facts = Facts {
-                            place,
-                            header,
-                            body,
-                            was_durable,
-                        };
+                        let facts = Facts { place, header, body, was_durable };
                         assert_eq!(verdict(facts), expected, "{facts:?}");
                         seen += 1;
                     }

@@ -9,24 +9,38 @@ use crate::{
     storage::{Storage, StorageFile},
 };
 
+/// A segment that could not be made.
+#[derive(Debug)]
+pub(crate) struct CreateError {
+    pub(crate) error: io::Error,
+    /// The file may have its name already. Then it takes over from its base on, empty as it is,
+    /// and nothing may be appended to the segment before it any more.
+    pub(crate) named: bool,
+    /// A file was left behind that occupies space.
+    pub(crate) left: bool,
+}
+
 /// Makes the segment `header.base` with room for `capacity` bytes, durable in its directory.
 ///
 /// A segment that had this base before is replaced: it cannot have held a durable frame, since
 /// the next sequence would be another one then.
-pub(crate) fn create<S: Storage>(storage: &S, header: &SegmentHeader, capacity: u64) -> io::Result<S::File> {
+pub(crate) fn create<S: Storage>(
+    storage: &S,
+    header: &SegmentHeader,
+    capacity: u64,
+) -> Result<S::File, CreateError> {
     let name = segment_name(Sequence(header.base));
     let temporary = temporary_name(header.base);
     let file = match write_new(storage, &temporary, header, capacity) {
         Ok(file) => file,
         Err(error) => {
-            if let Err(error) = storage.remove(&temporary) {
-                tracing::debug!(%error, file = temporary, "left for the next opening to remove");
-            }
-            return Err(error);
+            let removed = storage.remove(&temporary);
+            let left = removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
+            return Err(CreateError { error, named: false, left });
         }
     };
-    storage.rename(&temporary, &name)?;
-    storage.sync_directory("")?;
+    let named = storage.rename(&temporary, &name).and_then(|()| storage.sync_directory(""));
+    named.map_err(|error| CreateError { error, named: true, left: true })?;
     Ok(file)
 }
 
@@ -52,6 +66,5 @@ fn temporary_name(base: u64) -> String {
 
 /// Whether this is the name of a segment that was in the making when its process ended.
 pub(crate) fn is_temporary(name: &str) -> bool {
-    name.strip_suffix(".tmp")
-        .is_some_and(|name| segment_base(name).is_some())
+    name.strip_suffix(".tmp").is_some_and(|name| segment_base(name).is_some())
 }

@@ -50,8 +50,5 @@ pub(crate) fn read_full<F: StorageFile>(file: &F, buffer: &mut [u8], position: u
 
 /// Whether the disk (or a quota) had no room; a state of the disk, not a failure of it.
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

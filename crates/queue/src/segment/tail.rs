@@ -28,10 +28,7 @@ impl Staged {
     }
 
     fn header(&self, durable: u64) -> FrameHeader {
-        let lag = self
-            .sequence
-            .checked_sub(durable)
-            .expect("a staged batch is not durable");
+        let lag = self.sequence.checked_sub(durable).expect("a staged batch is not durable");
         FrameHeader {
             kind: FrameKind::Batch,
             sequence: self.sequence,
@@ -66,14 +63,7 @@ pub(crate) struct Tail<F> {
 impl<F: StorageFile> Tail<F> {
     /// A segment that was just made.
     pub(crate) fn new(file: F, header: SegmentHeader, capacity: u64) -> Tail<F> {
-        Tail {
-            file,
-            header,
-            len: FRAMES_AT,
-            end: header.base,
-            capacity,
-            summary: Summary::default(),
-        }
+        Tail { file, header, len: FRAMES_AT, end: header.base, capacity, summary: Summary::default() }
     }
 
     /// Whether frames of this many bytes, and the seal behind them, still have room.
@@ -106,10 +96,8 @@ impl<F: StorageFile> Tail<F> {
         group: impl Iterator<Item = &'a Staged> + Clone,
         durable: u64,
     ) -> Result<(), WriteError> {
-        let headers: Vec<_> = group
-            .clone()
-            .map(|batch| batch.header(durable).encode(self.header.salt))
-            .collect();
+        let headers: Vec<_> =
+            group.clone().map(|batch| batch.header(durable).encode(self.header.salt)).collect();
         let mut buffers = Vec::with_capacity(headers.len() * 3);
         let mut bytes = 0;
         for (batch, header) in group.clone().zip(&headers) {
@@ -138,12 +126,7 @@ impl<F: StorageFile> Tail<F> {
     /// Closes the segment for good: everything in it is durable, now its summary is as well, and
     /// the space behind it is given back. Gives the bytes that it occupies.
     pub(crate) fn seal(self) -> io::Result<u64> {
-        let seal = Seal {
-            header: self.header,
-            end: self.end,
-            position: self.len,
-            summary: self.summary,
-        };
+        let seal = Seal { header: self.header, end: self.end, position: self.len, summary: self.summary };
         write_seal(&self.file, &seal)?;
         self.file.allocated_bytes()
     }

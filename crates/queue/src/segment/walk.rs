@@ -71,11 +71,7 @@ pub(crate) struct Span {
 #[derive(Debug)]
 pub(crate) enum Step {
     /// A good frame; its payload is empty when only headers are walked.
-    Frame {
-        header: FrameHeader,
-        position: u64,
-        payload: Bytes,
-    },
+    Frame { header: FrameHeader, position: u64, payload: Bytes },
     /// The seal: nothing that counts comes after it.
     Seal,
     /// Something else than a good frame; the walk can go on.
@@ -110,14 +106,7 @@ impl Walk {
     /// Starts at the first frame of a segment.
     pub(crate) fn new(base: u64, salt: u32, read_ahead: u32) -> Walk {
         let window = Window::new(read_ahead);
-        Walk {
-            window,
-            salt,
-            position: FRAMES_AT,
-            expected: base,
-            payloads: true,
-            read_ahead,
-        }
+        Walk { window, salt, position: FRAMES_AT, expected: base, payloads: true, read_ahead }
     }
 
     /// Goes on with another segment, with the same memory.
@@ -131,11 +120,7 @@ impl Walk {
     /// Whether payloads are read and checked; headers alone are enough to find a place.
     pub(crate) fn read_payloads(&mut self, payloads: bool) {
         self.payloads = payloads;
-        self.window.read_ahead(if payloads {
-            self.read_ahead
-        } else {
-            HEADERS_READ_AHEAD
-        });
+        self.window.read_ahead(if payloads { self.read_ahead } else { HEADERS_READ_AHEAD });
     }
 
     /// The sequence that comes next.
@@ -155,9 +140,7 @@ impl Walk {
                 None => Step::End,
             });
         }
-        let bytes = self
-            .window
-            .get(file, self.position, FRAME_HEADER_LEN as u64, bounds.limit)?;
+        let bytes = self.window.get(file, self.position, FRAME_HEADER_LEN as u64, bounds.limit)?;
         if bytes.len() < FRAME_HEADER_LEN {
             let all_zero = bytes.iter().all(|&b| b == 0);
             return Ok(self.nothing_more(bounds, all_zero));
@@ -197,9 +180,7 @@ impl Walk {
         let mut payload = Bytes::new();
         if self.payloads || header.kind == FrameKind::Seal {
             let len = u64::from(header.payload_len);
-            payload = self
-                .window
-                .get(file, position + FRAME_HEADER_LEN as u64, len, bounds.limit)?;
+            payload = self.window.get(file, position + FRAME_HEADER_LEN as u64, len, bounds.limit)?;
             if payload.len() as u64 != len || crc32fast::hash(&payload) != header.payload_crc {
                 let next = match header.kind {
                     FrameKind::Batch => self.expected + 1,
@@ -220,26 +201,13 @@ impl Walk {
         }
         self.position = end;
         self.expected += 1;
-        Ok(Step::Frame {
-            header,
-            position,
-            payload,
-        })
+        Ok(Step::Frame { header, position, payload })
     }
 
     /// Moves on to `end` and `next`, and says what was passed over.
     fn skip(&mut self, end: u64, next: u64, reason: Reason) -> Span {
-        debug_assert!(
-            end >= self.position && next >= self.expected,
-            "a walk never goes back"
-        );
-        let span = Span {
-            position: self.position,
-            end,
-            first: self.expected,
-            next,
-            reason,
-        };
+        debug_assert!(end >= self.position && next >= self.expected, "a walk never goes back");
+        let span = Span { position: self.position, end, first: self.expected, next, reason };
         self.position = end;
         self.expected = next;
         span
@@ -316,10 +284,7 @@ fn find_magic(bytes: &[u8]) -> impl Iterator<Item = usize> {
 
 /// Reads the seal at the end of a file of `len` bytes, if there is one for the segment `base`.
 pub(crate) fn read_seal<F: StorageFile>(file: &F, base: u64, len: u64) -> io::Result<Option<Seal>> {
-    let Some(position) = len
-        .checked_sub(SEAL_LEN as u64)
-        .filter(|&position| position >= FRAMES_AT)
-    else {
+    let Some(position) = len.checked_sub(SEAL_LEN as u64).filter(|&position| position >= FRAMES_AT) else {
         return Ok(None);
     };
     let mut bytes = [0; SEAL_LEN];

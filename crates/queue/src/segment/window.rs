@@ -18,11 +18,7 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new(read_ahead: u32) -> Window {
-        Window {
-            buffer: Bytes::new(),
-            at: 0,
-            read_ahead: read_ahead.into(),
-        }
+        Window { buffer: Bytes::new(), at: 0, read_ahead: read_ahead.into() }
     }
 
     /// How much is read at once from now on.
@@ -41,11 +37,7 @@ impl Window {
     ) -> io::Result<Bytes> {
         let len = len.min(limit.saturating_sub(position));
         if position < self.at || position + len > self.at + self.buffer.len() as u64 {
-            self.fill(
-                file,
-                position,
-                len.max(self.read_ahead).min(limit.saturating_sub(position)),
-            )?;
+            self.fill(file, position, len.max(self.read_ahead).min(limit.saturating_sub(position)))?;
         }
         let from = (position - self.at) as usize;
         let to = (from + len as usize).min(self.buffer.len());

@@ -44,12 +44,7 @@ impl Fs {
                 format!("{} is not a directory", directory.display()),
             ));
         }
-        Ok(Fs {
-            shared: Arc::new(Shared {
-                directory: directory.to_owned(),
-                lock: Mutex::new(None),
-            }),
-        })
+        Ok(Fs { shared: Arc::new(Shared { directory: directory.to_owned(), lock: Mutex::new(None) }) })
     }
 
     /// The directory.
@@ -127,11 +122,7 @@ impl Storage for Fs {
     }
 
     fn open_write(&self, name: &str) -> io::Result<FsFile> {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.path(name))
-            .map(FsFile)
+        OpenOptions::new().read(true).write(true).open(self.path(name)).map(FsFile)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -168,9 +159,7 @@ impl Storage for Fs {
             }
         }
         // On a full disk the number may not fit; the lock holds all the same.
-        let written = file
-            .set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         if let Err(error) = written {
             tracing::debug!(%error, "the lock file could not take the process id");
         }
@@ -179,11 +168,7 @@ impl Storage for Fs {
     }
 
     fn unlock(&self) {
-        self.shared
-            .lock
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     fn free_bytes(&self) -> io::Result<u64> {

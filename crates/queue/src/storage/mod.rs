@@ -3,7 +3,11 @@
 //!
 //! Names are relative to the queue's directory; the only separator is the one in `quarantine/…`.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod faulty;
 pub mod fs;
+#[cfg(any(test, feature = "testing"))]
+pub mod mem;
 
 use std::{
     io::{self, IoSlice},
@@ -61,6 +65,7 @@ pub trait Storage: Clone + Send + Sync + 'static {
 }
 
 /// An open file.
+#[expect(clippy::len_without_is_empty, reason = "a length in bytes, not a collection")]
 pub trait StorageFile: Send + Sync + 'static {
     /// Reads at a position; fewer bytes than asked for are possible, none means the end.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
@@ -79,7 +84,6 @@ pub trait StorageFile: Send + Sync + 'static {
     fn set_len(&self, bytes: u64) -> io::Result<()>;
 
     /// The length in bytes.
-    #[expect(clippy::len_without_is_empty, reason = "a length in bytes, not a collection")]
     fn len(&self) -> io::Result<u64>;
 
     /// What the file really occupies.

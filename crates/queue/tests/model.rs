@@ -1,0 +1,344 @@
+//! Random histories with crashes, against a model that knows what may be there afterwards.
+//!
+//! `QUEUE_HISTORIES` sets how many, `QUEUE_SEED` runs one. A failure prints its seed.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its case has failed")]
+
+use std::{collections::BTreeMap, env};
+
+use bytes::Bytes;
+use millpond_queue::{
+    AppendError, BatchInfo, CommitError, Finding, OpenError, Options, Queue, Reader, Sequence,
+    storage::{
+        faulty::{Call, Fault},
+        mem::{Choose, Mem},
+    },
+};
+
+const CAPACITY: u64 = 1 << 20;
+
+fn options() -> Options {
+    Options {
+        segment_bytes_max: 8 << 10,
+        size_bytes_max: 160 << 10,
+        free_bytes_min: 8 << 10,
+        read_ahead_bytes: 900,
+        ..Options::default()
+    }
+}
+
+struct Dice(fastrand::Rng);
+
+impl Choose for Dice {
+    fn choose(&mut self, count: usize) -> usize {
+        self.0.usize(..count)
+    }
+
+    fn scatters(&self) -> bool {
+        true
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Op {
+    Append {
+        bytes: usize,
+    },
+    Commit,
+    Read {
+        batches: usize,
+    },
+    /// Acknowledges one of the batches read, not always the oldest.
+    Ack {
+        back: usize,
+    },
+    Checkpoint,
+    Close,
+    /// The process dies; what it wrote is in memory.
+    Kill,
+    /// The power fails; what was not synced is there, or not, or in part.
+    Cut,
+    Fail {
+        call: Call,
+        errno: i32,
+        after: u64,
+        written: usize,
+    },
+    /// The disk has this much free space.
+    Free {
+        bytes: u64,
+    },
+}
+
+fn op(random: &mut fastrand::Rng) -> Op {
+    match random.u32(..100) {
+        0..35 => Op::Append { bytes: [0, 30, 400, 1_500, 3_000, 9_000][random.usize(..6)] },
+        35..55 => Op::Commit,
+        55..68 => Op::Read { batches: random.usize(1..6) },
+        68..80 => Op::Ack { back: random.usize(..3) },
+        80..85 => Op::Checkpoint,
+        85..87 => Op::Close,
+        87..89 => Op::Kill,
+        89..93 => Op::Cut,
+        93..97 => Op::Fail {
+            call: [
+                Call::Create,
+                Call::Rename,
+                Call::SyncDirectory,
+                Call::Write,
+                Call::Write,
+                Call::SyncData,
+                Call::SyncData,
+                Call::Allocate,
+                Call::SetLen,
+                Call::Remove,
+                Call::Read,
+                Call::Open,
+                Call::FreeBytes,
+            ][random.usize(..13)],
+            errno: [Fault::EIO, Fault::ENOSPC][random.usize(..2)],
+            after: random.u64(..3),
+            written: [0, 1, 100, 700][random.usize(..4)],
+        },
+        _ => Op::Free { bytes: [0, 10_000, 40_000, CAPACITY][random.usize(..4)] },
+    }
+}
+
+/// What a batch contains, by a number that is never used again.
+fn payload(id: u64, bytes: usize) -> Bytes {
+    let mut random = fastrand::Rng::with_seed(id);
+    std::iter::repeat_with(|| random.u8(..)).take(bytes).collect()
+}
+
+struct World {
+    mem: Mem,
+    queue: Option<Queue<Mem>>,
+    reader: Option<Reader<Mem>>,
+    next_id: u64,
+    /// What is promised to be there.
+    durable: BTreeMap<u64, Bytes>,
+    durable_end: u64,
+    /// Appended, not confirmed; may come back after a crash, in order, if a commit was tried.
+    staged: Vec<Bytes>,
+    read: Vec<u64>,
+    acked: u64,
+    /// The low-water mark that is promised to survive.
+    acked_saved: u64,
+}
+
+impl World {
+    fn new() -> World {
+        let mut world = World {
+            mem: Mem::new(CAPACITY),
+            queue: None,
+            reader: None,
+            next_id: 0,
+            durable: BTreeMap::new(),
+            durable_end: 1,
+            staged: Vec::new(),
+            read: Vec::new(),
+            acked: 1,
+            acked_saved: 1,
+        };
+        world.open();
+        world
+    }
+
+    /// Opens the queue and compares everything in it with what may be there.
+    fn open(&mut self) {
+        self.queue = None;
+        self.reader = None;
+        // What was to go wrong may go wrong now; then the next attempt succeeds.
+        let opened = Queue::open(self.mem.clone(), options()).or_else(|error| {
+            assert!(matches!(error, OpenError::Io { .. }), "{error}");
+            self.mem.faults().clear();
+            Queue::open(self.mem.clone(), options())
+        });
+        let (queue, recovery) = opened.unwrap();
+        self.mem.faults().clear();
+        let losses = recovery.findings.iter().filter(|finding| finding.is_loss()).count();
+        assert_eq!(losses, 0, "{recovery:?}");
+        assert!(!recovery.findings.contains(&Finding::CursorLost), "{recovery:?}");
+        let end = recovery.durable.0;
+        assert!(end >= self.durable_end, "lost: {recovery:?}, durable was {}", self.durable_end);
+        let extra = (end - self.durable_end) as usize;
+        assert!(extra <= self.staged.len(), "invented: {recovery:?}, durable was {}", self.durable_end);
+        for batch in self.staged.drain(..).take(extra) {
+            self.durable.insert(self.durable_end, batch);
+            self.durable_end += 1;
+        }
+        let acked = recovery.acked.0;
+        assert!(acked >= self.acked_saved, "{recovery:?}, the cursor was at {}", self.acked_saved);
+        assert!(acked <= self.acked, "{recovery:?}, acknowledged was {}", self.acked);
+        self.acked = acked;
+        self.acked_saved = acked;
+        self.read.clear();
+        let mut reader = queue.reader(queue.acked());
+        for sequence in acked..end {
+            let frame = reader.next().unwrap().expect("a durable batch");
+            assert_eq!(frame.sequence, Sequence(sequence));
+            assert_eq!(frame.payload, self.durable[&sequence]);
+        }
+        assert_eq!(reader.next().unwrap(), None);
+        let stats = queue.stats();
+        assert_eq!((stats.batches, stats.damaged_spans, stats.missing_batches), (end - acked, 0, 0));
+        self.check_pending(&queue);
+        self.reader = Some(queue.reader(queue.acked()));
+        self.queue = Some(queue);
+    }
+
+    fn check_pending(&self, queue: &Queue<Mem>) {
+        let pending = self.durable.range(self.acked..self.durable_end);
+        let bytes: u64 = pending.clone().map(|(_, payload)| payload.len() as u64).sum();
+        let stats = queue.stats();
+        assert_eq!((stats.payload_bytes, stats.raw_bytes), (bytes, 3 * bytes), "{stats:?}");
+        assert_eq!(stats.events, pending.map(|(sequence, _)| sequence).sum::<u64>(), "{stats:?}");
+    }
+
+    fn run(&mut self, op: Op, random: &mut fastrand::Rng) {
+        match op {
+            Op::Kill => {
+                self.queue = None;
+                return self.open();
+            }
+            Op::Cut => {
+                let mut dice = Dice(random.fork());
+                self.mem = self.mem.crash(&mut dice);
+                self.mem.set_capacity(CAPACITY);
+                return self.open();
+            }
+            Op::Close => {
+                let closed = self.queue.take().unwrap().close();
+                if closed.is_ok() {
+                    self.commit_is_ok();
+                    self.acked_saved = self.acked;
+                }
+                return self.open();
+            }
+            Op::Fail { call, errno, after, written } => {
+                return self.mem.faults().add(Fault { written, ..Fault::next(call, errno).after(after) });
+            }
+            Op::Free { bytes } => {
+                let used = self.mem.used_bytes();
+                return self.mem.set_capacity((used + bytes).min(CAPACITY));
+            }
+            Op::Append { bytes } => self.append(bytes),
+            Op::Commit => match self.queue.as_mut().unwrap().commit() {
+                Ok(durable) => {
+                    self.commit_is_ok();
+                    assert_eq!(durable.upto.0, self.durable_end);
+                }
+                Err(CommitError::Full(_) | CommitError::Failed(_)) => self.commit_in_part(),
+            },
+            Op::Read { batches } => self.read(batches),
+            Op::Ack { back } if !self.read.is_empty() => {
+                let index = back.min(self.read.len() - 1);
+                let sequence = self.read.remove(index);
+                self.queue.as_mut().unwrap().ack(Sequence(sequence));
+                let lowest = self.read.first().copied();
+                let position = self.reader.as_ref().unwrap().position().0;
+                self.acked = lowest.unwrap_or(position);
+                assert_eq!(self.queue.as_ref().unwrap().acked().0, self.acked);
+            }
+            Op::Ack { .. } => {}
+            Op::Checkpoint => {
+                if let Ok(outcome) = self.queue.as_mut().unwrap().checkpoint() {
+                    assert_eq!(outcome.acked.0, self.acked);
+                    self.acked_saved = self.acked;
+                }
+            }
+        }
+        let queue = self.queue.as_ref().unwrap();
+        let used = self.mem.used_bytes();
+        assert!(used <= options().size_bytes_max, "{used} bytes used");
+        assert!(queue.stats().disk_bytes >= used, "{used} bytes used, {:?}", queue.stats());
+        if queue.stats().acked.0 == self.acked {
+            self.check_pending(queue);
+        }
+    }
+
+    fn append(&mut self, bytes: usize) {
+        let queue = self.queue.as_mut().unwrap();
+        let batch = payload(self.next_id, bytes);
+        self.next_id += 1;
+        let sequence = self.durable_end + self.staged.len() as u64;
+        let info = BatchInfo { events: sequence as u32, raw_bytes: 3 * bytes as u64, ..BatchInfo::default() };
+        let half = bytes / 2;
+        match queue.append(info, &[batch.slice(..half), batch.slice(half..)]) {
+            Ok(given) => {
+                assert_eq!(given.0, sequence);
+                self.staged.push(batch);
+            }
+            Err(AppendError::Full(_) | AppendError::Failed(_)) => {}
+            Err(error @ AppendError::TooLarge { .. }) => panic!("{error}"),
+        }
+    }
+
+    fn commit_is_ok(&mut self) {
+        for batch in self.staged.drain(..) {
+            self.durable.insert(self.durable_end, batch);
+            self.durable_end += 1;
+        }
+    }
+
+    /// Some of what was staged may have become durable before the error.
+    fn commit_in_part(&mut self) {
+        let end = self.queue.as_ref().unwrap().durable().0;
+        assert!(end >= self.durable_end);
+        for batch in self.staged.drain(..(end - self.durable_end) as usize) {
+            self.durable.insert(self.durable_end, batch);
+            self.durable_end += 1;
+        }
+    }
+
+    fn read(&mut self, batches: usize) {
+        let reader = self.reader.as_mut().unwrap();
+        for _ in 0..batches {
+            let expected = reader.position().0;
+            match reader.next() {
+                Ok(Some(frame)) => {
+                    assert_eq!(frame.sequence.0, expected);
+                    assert_eq!(frame.payload, self.durable[&expected], "{expected}");
+                    self.read.push(expected);
+                }
+                Ok(None) => assert_eq!(expected, self.durable_end),
+                Err(_) => assert_eq!(reader.position().0, expected),
+            }
+        }
+    }
+}
+
+/// Prints the history when it fails.
+struct Trace(u64, Vec<Op>);
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("QUEUE_SEED={}: {:?}", self.0, self.1);
+        }
+    }
+}
+
+fn history(seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut trace = Trace(seed, Vec::new());
+    let mut world = World::new();
+    for _ in 0..random.usize(5..80) {
+        let op = op(&mut random);
+        trace.1.push(op);
+        world.run(op, &mut random);
+    }
+    world.mem.set_capacity(CAPACITY);
+    world.run(Op::Kill, &mut random);
+}
+
+#[test]
+fn histories_with_crashes() {
+    if let Ok(seed) = env::var("QUEUE_SEED") {
+        return history(seed.parse().unwrap());
+    }
+    let histories = env::var("QUEUE_HISTORIES").map_or(3_000, |count| count.parse().unwrap());
+    for seed in 0..histories {
+        history(seed);
+    }
+    println!("{histories} histories");
+}
