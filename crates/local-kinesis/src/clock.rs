@@ -2,9 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 /// 1970-01-01 was a Thursday.
 const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const DAY_MS: i64 = 86_400_000;
@@ -38,11 +37,7 @@ impl Civil {
         let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_from_march = (5 * day_of_year + 2) / 153;
-        let month = if month_from_march < 10 {
-            month_from_march + 3
-        } else {
-            month_from_march - 9
-        };
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
         Self {
             year: year_of_era + era * 400 + i64::from(month <= 2),
             month,
@@ -50,10 +45,7 @@ impl Civil {
             hour: second_of_day / 3600,
             minute: second_of_day / 60 % 60,
             second: second_of_day % 60,
-            weekday: WEEKDAYS
-                .get(days.rem_euclid(7) as usize)
-                .copied()
-                .unwrap_or_default(),
+            weekday: WEEKDAYS.get(days.rem_euclid(7) as usize).copied().unwrap_or_default(),
         }
     }
 
@@ -66,38 +58,26 @@ impl Civil {
 pub(crate) fn http_date(ms: i64) -> String {
     let c = Civil::from_ms(ms);
     let (weekday, month) = (c.weekday, c.month_name());
-    format!(
-        "{weekday}, {:02} {month} {:04} {:02}:{:02}:{:02} GMT",
-        c.day, c.year, c.hour, c.minute, c.second
-    )
+    format!("{weekday}, {:02} {month} {:04} {:02}:{:02}:{:02} GMT", c.day, c.year, c.hour, c.minute, c.second)
 }
 
 /// `Thu Jan 01 00:00:00 UTC 1970`, as in the service's messages.
 pub(crate) fn message_date(ms: i64) -> String {
     let c = Civil::from_ms(ms);
     let (weekday, month) = (c.weekday, c.month_name());
-    format!(
-        "{weekday} {month} {:02} {:02}:{:02}:{:02} UTC {:04}",
-        c.day, c.hour, c.minute, c.second, c.year
-    )
+    format!("{weekday} {month} {:02} {:02}:{:02}:{:02} UTC {:04}", c.day, c.hour, c.minute, c.second, c.year)
 }
 
 /// `19700101T000000Z`, as in signatures.
 pub(crate) fn amz_date(ms: i64) -> String {
     let c = Civil::from_ms(ms);
-    format!(
-        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-        c.year, c.month, c.day, c.hour, c.minute, c.second
-    )
+    format!("{:04}{:02}{:02}T{:02}{:02}{:02}Z", c.year, c.month, c.day, c.hour, c.minute, c.second)
 }
 
 /// `1970-01-01T00:00:00Z`, as in answers of STS.
 pub(crate) fn iso_date(ms: i64) -> String {
     let c = Civil::from_ms(ms);
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
-        c.year, c.month, c.day, c.hour, c.minute, c.second
-    )
+    format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", c.year, c.month, c.day, c.hour, c.minute, c.second)
 }
 
 /// Reads `19700101T000000Z`; none if it is anything else.

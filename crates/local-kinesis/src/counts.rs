@@ -49,10 +49,6 @@ impl Counts {
     /// Requests of an operation with this outcome.
     #[must_use]
     pub fn requests_of(&self, operation: crate::Operation, outcome: &str) -> u64 {
-        self.requests
-            .get(operation.name())
-            .and_then(|outcomes| outcomes.get(outcome))
-            .copied()
-            .unwrap_or(0)
+        self.requests.get(operation.name()).and_then(|outcomes| outcomes.get(outcome)).copied().unwrap_or(0)
     }
 }

@@ -101,12 +101,7 @@ pub fn decode(data: &[u8]) -> Result<Decoded<'_>, DecodeError> {
         return decode_batch(Encoding::Ndjson, Cow::Borrowed(data));
     }
     check_event(0, data)?;
-    Ok(Decoded {
-        encoding: Encoding::Event,
-        count: 1,
-        body: Cow::Borrowed(data),
-        body_start: 0,
-    })
+    Ok(Decoded { encoding: Encoding::Event, count: 1, body: Cow::Borrowed(data), body_start: 0 })
 }
 
 /// How many events the record claims to hold; one if it has no header line. Unpacks no more than that line.
@@ -133,11 +128,7 @@ pub(crate) fn claimed_events(data: &[u8]) -> u32 {
 
 /// The unpacked bytes of a record, checked for nothing but gzip.
 pub(crate) fn unpacked(data: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
-    if data.starts_with(&GZIP_MAGIC) {
-        unpack(data).map(Cow::Owned)
-    } else {
-        Ok(Cow::Borrowed(data))
-    }
+    if data.starts_with(&GZIP_MAGIC) { unpack(data).map(Cow::Owned) } else { Ok(Cow::Borrowed(data)) }
 }
 
 fn unpack(data: &[u8]) -> Result<Vec<u8>, DecodeError> {
@@ -169,11 +160,7 @@ fn parse_header(data: &[u8]) -> Option<Header> {
     let numbers = line.strip_prefix(HEADER_START)?.strip_suffix(b"}")?;
     let numbers = std::str::from_utf8(numbers).ok()?;
     let (count, size) = numbers.split_once(",\"size\":")?;
-    Some(Header {
-        count: plain_number(count)?,
-        size: plain_number(size)?,
-        line_bytes: line_end + 1,
-    })
+    Some(Header { count: plain_number(count)?, size: plain_number(size)?, line_bytes: line_end + 1 })
 }
 
 /// A JSON number without sign, fraction or leading zeros.
@@ -190,10 +177,7 @@ fn decode_batch(encoding: Encoding, data: Cow<'_, [u8]>) -> Result<Decoded<'_>, 
     }
     let found = body.len() as u64;
     if header.size != found {
-        return Err(DecodeError::Size {
-            header: header.size,
-            found,
-        });
+        return Err(DecodeError::Size { header: header.size, found });
     }
     let mut count = 0;
     for event in body.split_inclusive(|byte| *byte == b'\n') {
@@ -201,37 +185,21 @@ fn decode_batch(encoding: Encoding, data: Cow<'_, [u8]>) -> Result<Decoded<'_>, 
         count += 1;
     }
     if header.count != count as u64 {
-        return Err(DecodeError::Count {
-            header: header.count,
-            found: count as u64,
-        });
+        return Err(DecodeError::Count { header: header.count, found: count as u64 });
     }
-    Ok(Decoded {
-        encoding,
-        count,
-        body_start: header.line_bytes,
-        body: data,
-    })
+    Ok(Decoded { encoding, count, body_start: header.line_bytes, body: data })
 }
 
 fn check_event(index: usize, event: &[u8]) -> Result<(), DecodeError> {
-    let problem = |reason: String| DecodeError::Event {
-        index,
-        reason,
-        start: excerpt(event),
-    };
+    let problem = |reason: String| DecodeError::Event { index, reason, start: excerpt(event) };
     if event.trim_ascii_start().first() != Some(&b'{') {
         return Err(problem("it does not begin with a brace".to_owned()));
     }
-    serde_json::from_slice::<IgnoredAny>(event)
-        .map(|_| ())
-        .map_err(|error| problem(error.to_string()))
+    serde_json::from_slice::<IgnoredAny>(event).map(|_| ()).map_err(|error| problem(error.to_string()))
 }
 
 fn excerpt(data: &[u8]) -> String {
-    String::from_utf8_lossy(data.get(..data.len().min(80)).unwrap_or_default())
-        .trim_end()
-        .to_owned()
+    String::from_utf8_lossy(data.get(..data.len().min(80)).unwrap_or_default()).trim_end().to_owned()
 }
 
 impl Decoded<'_> {
@@ -264,10 +232,8 @@ mod tests {
     fn check(data: &[u8], expected: Result<(Encoding, &[&str]), &str>) {
         match (decode(data), expected) {
             (Ok(decoded), Ok((encoding, events))) => {
-                let found: Vec<_> = decoded
-                    .events()
-                    .map(|event| std::str::from_utf8(event).unwrap())
-                    .collect();
+                let found: Vec<_> =
+                    decoded.events().map(|event| std::str::from_utf8(event).unwrap()).collect();
                 assert_eq!((decoded.encoding, found.as_slice()), (encoding, events));
                 assert_eq!(decoded.count, events.len());
                 assert_eq!(claimed_events(data) as usize, events.len());
@@ -285,10 +251,7 @@ mod tests {
         check(BATCH, Ok((Encoding::Ndjson, events)));
         check(&gzip(BATCH), Ok((Encoding::Gzip, events)));
         check(b"{\"a\":\n1}", Ok((Encoding::Event, &["{\"a\":\n1}"])));
-        check(
-            b"{\"format\":\"ndjson\",\"count\":0,\"size\":0}\n",
-            Ok((Encoding::Ndjson, &[])),
-        );
+        check(b"{\"format\":\"ndjson\",\"count\":0,\"size\":0}\n", Ok((Encoding::Ndjson, &[])));
     }
 
     #[test]
@@ -300,10 +263,7 @@ mod tests {
         check(b"", Err("empty"));
         check(b"[1]", Err("does not begin with a brace"));
         check(b"{\"a\":}", Err("expected value"));
-        check(
-            &with("{}", "{\"a\":1}\n"),
-            Err("no header line, the record begins with `{}"),
-        );
+        check(&with("{}", "{\"a\":1}\n"), Err("no header line, the record begins with `{}"));
         check(&gzip(b"{\"a\":1}\n"), Err("no header line"));
         for header in [
             r#"{"format":"ndjson","size":8,"count":1}"#,
@@ -315,29 +275,20 @@ mod tests {
             check(&with(header, "{\"a\":1}\n"), Err("no header line"));
         }
         check(&with(right, "{\"a\":1}"), Err("does not end with a newline"));
-        check(
-            &with(right, "{\"a\":1}\n{\"a\":1}\n"),
-            Err("says 8 bytes, there are 16"),
-        );
+        check(&with(right, "{\"a\":1}\n{\"a\":1}\n"), Err("says 8 bytes, there are 16"));
         check(&with(right, "{\"a\":\n}\n"), Err("event 0 is no JSON object"));
         check(
             &with(r#"{"format":"ndjson","count":3,"size":8}"#, "{\"a\":1}\n"),
             Err("says 3 events, there are 1"),
         );
-        check(
-            &with(r#"{"format":"ndjson","count":1,"size":9}"#, "{\"a\":1}\n\n"),
-            Err("event 1"),
-        );
+        check(&with(r#"{"format":"ndjson","count":1,"size":9}"#, "{\"a\":1}\n\n"), Err("event 1"));
     }
 
     #[test]
     fn damaged_gzip() {
         let whole = gzip(BATCH);
         for cut in 3..whole.len() {
-            assert!(
-                matches!(decode(&whole[..cut]), Err(DecodeError::Gzip(_))),
-                "cut at {cut}"
-            );
+            assert!(matches!(decode(&whole[..cut]), Err(DecodeError::Gzip(_))), "cut at {cut}");
             claimed_events(&whole[..cut]);
         }
         let mut flipped = whole.clone();

@@ -45,32 +45,19 @@ impl Endpoint {
     /// An id as the service gives one to each request.
     pub(crate) fn request_id(&self) -> String {
         let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
-        let (a, b, c, d, e) = (
-            dice.u32(..),
-            dice.u16(..),
-            dice.u16(..),
-            dice.u16(..),
-            dice.u64(..),
-        );
+        let (a, b, c, d, e) = (dice.u32(..), dice.u16(..), dice.u16(..), dice.u16(..), dice.u64(..));
         format!("{a:08x}-{b:04x}-{c:04x}-{d:04x}-{:012x}", e & 0xffff_ffff_ffff)
     }
 
     /// The totals, by shard too.
     pub(crate) fn counts(&self) -> Counts {
-        Counts {
-            shards: self.store().shard_counts(),
-            ..self.tally.counts()
-        }
+        Counts { shards: self.store().shard_counts(), ..self.tally.counts() }
     }
 
     /// Returns when the endpoint stops.
     pub(crate) async fn stopped(&self) {
         let mut stopping = self.stopping.clone();
         // An error means that the server was dropped, which stops the endpoint as well.
-        stopping
-            .wait_for(|stopping| *stopping)
-            .await
-            .map(|_| ())
-            .unwrap_or_default();
+        stopping.wait_for(|stopping| *stopping).await.map(|_| ()).unwrap_or_default();
     }
 }

@@ -67,9 +67,8 @@ impl Sink {
             malformed,
             outcome: Ok(()),
         };
-        let thread = std::thread::Builder::new()
-            .name("events".to_owned())
-            .spawn(move || writer.run(&receiver))?;
+        let thread =
+            std::thread::Builder::new().name("events".to_owned()).spawn(move || writer.run(&receiver))?;
         Ok(Self {
             sender: Mutex::new(Some(sender)),
             room: Arc::new(Semaphore::new(WAITING_KIB_MAX)),
@@ -79,14 +78,9 @@ impl Sink {
 
     /// Waits for room for records that take up to this many bytes.
     pub(crate) async fn reserve(&self, bytes: usize) -> Reservation<'_> {
-        let kib = u32::try_from(bytes / 1024 + 1)
-            .unwrap_or(u32::MAX)
-            .min(WAITING_KIB_MAX as u32);
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(WAITING_KIB_MAX as u32);
         let permit = self.room.clone().acquire_many_owned(kib).await;
-        Reservation {
-            sink: self,
-            permit: permit.expect("the semaphore is never closed"),
-        }
+        Reservation { sink: self, permit: permit.expect("the semaphore is never closed") }
     }
 
     /// Waits until everything sent so far is in the file.
@@ -112,9 +106,7 @@ impl Sink {
 
     fn post(&self, message: Message) {
         if let Some(sender) = lock(&self.sender).as_ref() {
-            sender
-                .send(message)
-                .expect("the thread receives until the sender is gone");
+            sender.send(message).expect("the thread receives until the sender is gone");
         }
     }
 }
@@ -181,10 +173,7 @@ impl Writer {
 
     fn note(&mut self, result: io::Result<()>) {
         if let Err(error) = result {
-            let error = EventsError {
-                path: self.path.clone(),
-                message: error.to_string(),
-            };
+            let error = EventsError { path: self.path.clone(), message: error.to_string() };
             tracing::error!(%error, "writing events stops");
             self.outcome = Err(error);
         }
@@ -209,9 +198,7 @@ pub(crate) fn lines_of(record: &[u8]) -> (Vec<u8>, bool) {
         }
         Err(error) => {
             tracing::warn!(%error, "a record was accepted that is malformed");
-            let line = MalformedLine {
-                _malformed: error.to_string(),
-            };
+            let line = MalformedLine { _malformed: error.to_string() };
             lines = serde_json::to_vec(&line).expect("a struct of one text always serialises");
             lines.push(b'\n');
             (lines, true)
@@ -224,18 +211,7 @@ fn on_one_line(event: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'\n', b'\r', event).is_none() {
         return Cow::Borrowed(event);
     }
-    Cow::Owned(
-        event
-            .iter()
-            .map(|byte| {
-                if matches!(byte, b'\n' | b'\r') {
-                    b' '
-                } else {
-                    *byte
-                }
-            })
-            .collect(),
-    )
+    Cow::Owned(event.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect())
 }
 
 #[cfg(test)]
@@ -265,9 +241,7 @@ mod tests {
         let sink = Sink::open(&path, malformed.clone()).unwrap();
         for number in 0..100 {
             let record = Bytes::from(format!("{{\"n\":{number}}}"));
-            sink.reserve(record.len())
-                .await
-                .send(vec![record, Bytes::from_static(b"?")]);
+            sink.reserve(record.len()).await.send(vec![record, Bytes::from_static(b"?")]);
         }
         sink.flush().await.unwrap();
         let text = std::fs::read_to_string(&path).unwrap();

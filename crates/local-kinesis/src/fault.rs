@@ -95,12 +95,7 @@ pub enum Skew {
 
 impl From<FaultKind> for Fault {
     fn from(kind: FaultKind) -> Self {
-        Self {
-            kind,
-            shard: None,
-            op: None,
-            lasting: None,
-        }
+        Self { kind, shard: None, op: None, lasting: None }
     }
 }
 

@@ -76,18 +76,10 @@ impl Active {
 
 impl FaultControl {
     pub(crate) fn new(faults: Vec<Fault>) -> Self {
-        let state = State {
-            next_id: 1,
-            active: Vec::new(),
-        };
-        let shared = Shared {
-            state: Mutex::new(state),
-            set: AtomicUsize::new(0),
-            changed: watch::Sender::new(0),
-        };
-        let control = Self {
-            shared: Arc::new(shared),
-        };
+        let state = State { next_id: 1, active: Vec::new() };
+        let shared =
+            Shared { state: Mutex::new(state), set: AtomicUsize::new(0), changed: watch::Sender::new(0) };
+        let control = Self { shared: Arc::new(shared) };
         for fault in faults {
             control.set(fault);
         }
@@ -100,18 +92,10 @@ impl FaultControl {
         let id = FaultId(state.next_id);
         state.next_id += 1;
         // A duration beyond what the clock can express is as good as none.
-        let until = fault
-            .lasting
-            .and_then(|lasting| Instant::now().checked_add(lasting));
+        let until = fault.lasting.and_then(|lasting| Instant::now().checked_add(lasting));
         let shard = fault.shard.as_deref().and_then(Stream::shard_index);
         tracing::info!(%fault, id = id.0, "fault set");
-        state.active.push(Arc::new(Active {
-            id,
-            fault,
-            shard,
-            until,
-            hits: AtomicU64::new(0),
-        }));
+        state.active.push(Arc::new(Active { id, fault, shard, until, hits: AtomicU64::new(0) }));
         self.publish(&state);
         id
     }
@@ -166,10 +150,7 @@ impl FaultControl {
 
     /// Tells of changes; call before looking, so that none is missed.
     pub(crate) fn subscribe(&self) -> FaultChanges {
-        FaultChanges {
-            control: self.clone(),
-            changed: self.shared.changed.subscribe(),
-        }
+        FaultChanges { control: self.clone(), changed: self.shared.changed.subscribe() }
     }
 
     /// Waits until a fault is off.
@@ -215,13 +196,7 @@ impl FaultChanges {
     /// Returns when faults were set or cleared since the last call, or one has run out.
     pub(crate) async fn next(&mut self) {
         let now = Instant::now();
-        let soonest = self
-            .control
-            .state()
-            .active
-            .iter()
-            .filter_map(|active| active.remaining(now))
-            .min();
+        let soonest = self.control.state().active.iter().filter_map(|active| active.remaining(now)).min();
         let expiry = async {
             match soonest {
                 Some(remaining) => tokio::time::sleep(remaining).await,
@@ -244,11 +219,7 @@ mod tests {
     }
 
     fn names(control: &FaultControl) -> Vec<String> {
-        control
-            .active()
-            .iter()
-            .map(|active| active.fault.to_string())
-            .collect()
+        control.active().iter().map(|active| active.fault.to_string()).collect()
     }
 
     #[test]
@@ -278,11 +249,7 @@ mod tests {
     #[tokio::test]
     async fn faults_run_out() {
         let control = FaultControl::new(vec![fault("denied,for=30ms"), fault("empty")]);
-        let remaining: Vec<_> = control
-            .active()
-            .iter()
-            .map(|active| active.remaining.is_some())
-            .collect();
+        let remaining: Vec<_> = control.active().iter().map(|active| active.remaining.is_some()).collect();
         assert_eq!(remaining, [true, false]);
         let id = control.active()[0].id;
         control.cleared(id).await;

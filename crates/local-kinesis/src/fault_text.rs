@@ -90,9 +90,7 @@ impl Fault {
         let problem = |problem: String| ParseFaultError::Option { kind, problem };
         let again = match key {
             "shard" if Stream::shard_index(value).is_none() => {
-                return Err(problem(format!(
-                    "`{value}` names no shard; write shardId-000000000001 or 1"
-                )));
+                return Err(problem(format!("`{value}` names no shard; write shardId-000000000001 or 1")));
             }
             "shard" => self.shard.replace(value.to_owned()).is_some(),
             "op" => {
@@ -105,22 +103,13 @@ impl Fault {
             }
             _ => return Err(problem(format!("`{key}` is no option"))),
         };
-        if again {
-            Err(problem(format!("`{key}` is given twice")))
-        } else {
-            Ok(())
-        }
+        if again { Err(problem(format!("`{key}` is given twice"))) } else { Ok(()) }
     }
 
     /// Some kinds act where there is no shard or operation to tell, or concern certain operations by their nature.
     fn check_filters(&self) -> Result<(), ParseFaultError> {
         let kind = self.kind.name();
-        let problem = |problem: &str| {
-            Err(ParseFaultError::Option {
-                kind,
-                problem: problem.to_owned(),
-            })
-        };
+        let problem = |problem: &str| Err(ParseFaultError::Option { kind, problem: problem.to_owned() });
         let (shard, op) = (self.shard.is_some(), self.op);
         match self.kind {
             FaultKind::Rate(_) | FaultKind::Skew(_) if shard || op.is_some() => {
@@ -145,17 +134,10 @@ impl Fault {
 }
 
 fn parse_kind(text: &str) -> Result<FaultKind, ParseFaultError> {
-    let (name, value) = text
-        .split_once(':')
-        .map_or((text, None), |(name, value)| (name, Some(value)));
+    let (name, value) = text.split_once(':').map_or((text, None), |(name, value)| (name, Some(value)));
     let form = FORMS.iter().find(|form| form.split(':').next() == Some(name));
-    let form = *form.ok_or_else(|| ParseFaultError::Kind {
-        kind: name.to_owned(),
-    })?;
-    let problem = |problem: String| ParseFaultError::Value {
-        kind: name_of(form),
-        problem,
-    };
+    let form = *form.ok_or_else(|| ParseFaultError::Kind { kind: name.to_owned() })?;
+    let problem = |problem: String| ParseFaultError::Value { kind: name_of(form), problem };
     let value = match (form.contains(':'), value) {
         (true, Some(value)) if !value.is_empty() => value,
         (true, _) => return Err(problem(format!("it needs a value, write {form}"))),
@@ -222,10 +204,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err(problem()),
     };
-    number
-        .checked_mul(factor_ms)
-        .map(Duration::from_millis)
-        .ok_or_else(problem)
+    number.checked_mul(factor_ms).map(Duration::from_millis).ok_or_else(problem)
 }
 
 /// A duration in the largest unit that is exact.
@@ -235,20 +214,14 @@ impl fmt::Display for ShortDuration {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
         let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
-        let (factor, unit) = units
-            .into_iter()
-            .find(|(factor, _)| ms > 0 && ms.is_multiple_of(*factor))
-            .unwrap_or((1, "ms"));
+        let (factor, unit) =
+            units.into_iter().find(|(factor, _)| ms > 0 && ms.is_multiple_of(*factor)).unwrap_or((1, "ms"));
         write!(formatter, "{}{unit}", ms / factor)
     }
 }
 
 fn operation_list() -> String {
-    Operation::ALL
-        .iter()
-        .map(|op| op.name())
-        .collect::<Vec<_>>()
-        .join(", ")
+    Operation::ALL.iter().map(|op| op.name()).collect::<Vec<_>>().join(", ")
 }
 
 fn escape(text: &str) -> String {
@@ -301,16 +274,9 @@ mod tests {
 
     #[test]
     fn what_is_understood() {
-        for form in [
-            "down",
-            "hang",
-            "slow:250ms",
-            "rate:65536",
-            "throttle:0.4",
-            "skew:-7m",
-            "refuse:a:b",
-            "gap",
-        ] {
+        for form in
+            ["down", "hang", "slow:250ms", "rate:65536", "throttle:0.4", "skew:-7m", "refuse:a:b", "gap"]
+        {
             check(form, Ok(form));
         }
         check("denied@10s", Ok("denied,for=10s"));
@@ -319,10 +285,7 @@ mod tests {
             Ok("throttle:1,shard=shardId-000000000001,op=PutRecords,for=1m"),
         );
         check("skew:90s", Ok("skew:+90s"));
-        check(
-            r"refuse:a\,b\@c\\d,for=1500ms",
-            Ok(r"refuse:a\,b\@c\\d,for=1500ms"),
-        );
+        check(r"refuse:a\,b\@c\\d,for=1500ms", Ok(r"refuse:a\,b\@c\\d,for=1500ms"));
         check("error500,op=ListShards", Ok("error500,op=ListShards"));
         check("slow:0s", Ok("slow:0ms"));
     }

@@ -45,10 +45,7 @@ impl Port {
         }
         let listener = bound(addr)?.listen(BACKLOG)?;
         let addr = listener.local_addr()?;
-        Ok(Self {
-            addr,
-            listener: Some(listener),
-        })
+        Ok(Self { addr, listener: Some(listener) })
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -72,11 +69,7 @@ impl Port {
 }
 
 fn new_socket(addr: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if addr.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }?;
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // Connections of an earlier run may linger.
     socket.set_reuseaddr(true)?;
     Ok(socket)
@@ -116,11 +109,7 @@ pub(crate) async fn run(endpoint: Arc<Endpoint>, mut port: Port) {
 
 /// Waits for a place before accepting, so that connections beyond the limit wait in the kernel.
 async fn accept(port: &Port, room: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let place = room
-        .clone()
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
+    let place = room.clone().acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match port.accept().await {
             Ok(stream) => return (stream, place),
@@ -235,10 +224,7 @@ async fn connection(endpoint: Arc<Endpoint>, stream: TcpStream, link: Arc<Link>)
 /// Serves the address for control until the endpoint stops.
 pub(crate) async fn run_control(endpoint: Arc<Endpoint>, listener: TcpListener) {
     let room = Arc::new(Semaphore::new(endpoint.limits.connections_max));
-    let port = Port {
-        addr: SocketAddr::from(([127, 0, 0, 1], 0)),
-        listener: Some(listener),
-    };
+    let port = Port { addr: SocketAddr::from(([127, 0, 0, 1], 0)), listener: Some(listener) };
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {

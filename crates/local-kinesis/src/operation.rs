@@ -54,10 +54,7 @@ impl Operation {
     /// Whether it tells which shards a stream has.
     #[must_use]
     pub fn is_listing(self) -> bool {
-        matches!(
-            self,
-            Self::ListShards | Self::DescribeStream | Self::DescribeStreamSummary
-        )
+        matches!(self, Self::ListShards | Self::DescribeStream | Self::DescribeStreamSummary)
     }
 }
 

@@ -103,11 +103,7 @@ impl StreamSpec {
     /// A stream with records of up to 1 MiB.
     #[must_use]
     pub fn new(name: impl Into<String>, shards: u32) -> Self {
-        Self {
-            name: name.into(),
-            shards,
-            record_kib_max: 1024,
-        }
+        Self { name: name.into(), shards, record_kib_max: 1024 }
     }
 }
 
@@ -156,10 +152,8 @@ impl FromStr for StreamSpec {
         };
         let spec = Self {
             name: name.to_owned(),
-            shards: number_within(shards, 1, Self::SHARDS_MAX).ok_or_else(|| ParseStreamError::Shards {
-                name: name.to_owned(),
-                text: shards.to_owned(),
-            })?,
+            shards: number_within(shards, 1, Self::SHARDS_MAX)
+                .ok_or_else(|| ParseStreamError::Shards { name: name.to_owned(), text: shards.to_owned() })?,
             record_kib_max: match kib {
                 None => 1024,
                 Some(kib) => number_within(kib, 1024, 10_240).ok_or_else(|| ParseStreamError::RecordKib {
@@ -168,11 +162,7 @@ impl FromStr for StreamSpec {
                 })?,
             },
         };
-        if is_stream_name(name) {
-            Ok(spec)
-        } else {
-            Err(ParseStreamError::Name(name.to_owned()))
-        }
+        if is_stream_name(name) { Ok(spec) } else { Err(ParseStreamError::Name(name.to_owned())) }
     }
 }
 

@@ -35,9 +35,7 @@ impl Pacer {
 
     /// How much may pass at a time: what the rate lets through in about 20 ms.
     pub(crate) fn portion(rate: u64) -> usize {
-        usize::try_from(rate / 50)
-            .unwrap_or(usize::MAX)
-            .clamp(1, 16 << 10)
+        usize::try_from(rate / 50).unwrap_or(usize::MAX).clamp(1, 16 << 10)
     }
 }
 

@@ -88,18 +88,13 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
         Some(address) => Some(TcpListener::bind(address).await.map_err(listen_error(address))?),
         None => None,
     };
-    let (addr, control_addr) = (
-        port.addr(),
-        control.as_ref().and_then(|listener| listener.local_addr().ok()),
-    );
+    let (addr, control_addr) =
+        (port.addr(), control.as_ref().and_then(|listener| listener.local_addr().ok()));
     let tally = Tally::default();
     let sink = match &options.write_events {
         Some(path) => {
             let opened = Sink::open(path, tally.malformed_records.clone());
-            Some(opened.map_err(|source| StartError::EventsFile {
-                path: path.clone(),
-                source,
-            })?)
+            Some(opened.map_err(|source| StartError::EventsFile { path: path.clone(), source })?)
         }
         None => None,
     };
@@ -115,11 +110,7 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
         faults: FaultControl::new(options.faults),
         tally,
         sink,
-        dice: Mutex::new(
-            options
-                .seed
-                .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
-        ),
+        dice: Mutex::new(options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)),
         body_room: Semaphore::new(room_kib(&options.limits) as usize),
         limits: options.limits,
         incoming: Pacer::default(),
@@ -129,19 +120,10 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     });
     let mut serving = vec![Task(tokio::spawn(listener::run(endpoint.clone(), port)))];
     if let Some(control) = control {
-        serving.push(Task(tokio::spawn(listener::run_control(
-            endpoint.clone(),
-            control,
-        ))));
+        serving.push(Task(tokio::spawn(listener::run_control(endpoint.clone(), control))));
     }
     tracing::info!(%addr, "local Kinesis is listening");
-    Ok(Server {
-        addr,
-        control_addr,
-        endpoint,
-        stop,
-        serving,
-    })
+    Ok(Server { addr, control_addr, endpoint, stop, serving })
 }
 
 fn create_streams(specs: &[StreamSpec]) -> Result<BTreeMap<String, Stream>, StartError> {
@@ -152,23 +134,12 @@ fn create_streams(specs: &[StreamSpec]) -> Result<BTreeMap<String, Stream>, Star
             return Err(ParseStreamError::Name(name).into());
         }
         if !(1..=StreamSpec::SHARDS_MAX).contains(&shards) {
-            return Err(ParseStreamError::Shards {
-                name,
-                text: shards.to_string(),
-            }
-            .into());
+            return Err(ParseStreamError::Shards { name, text: shards.to_string() }.into());
         }
         if !(1024..=10_240).contains(&kib) {
-            return Err(ParseStreamError::RecordKib {
-                name,
-                text: kib.to_string(),
-            }
-            .into());
+            return Err(ParseStreamError::RecordKib { name, text: kib.to_string() }.into());
         }
-        if streams
-            .insert(name.clone(), Stream::new(spec, unix_ms()))
-            .is_some()
-        {
+        if streams.insert(name.clone(), Stream::new(spec, unix_ms())).is_some() {
             return Err(StartError::DuplicateStream(name));
         }
     }

@@ -107,11 +107,7 @@ impl Strike {
         }
         let asks_shard =
             |active: &Arc<Active>| active.fault.shard.is_some() && active.fault.kind != FaultKind::Gap;
-        let shards = if active.iter().any(asks_shard) {
-            shards()
-        } else {
-            Vec::new()
-        };
+        let shards = if active.iter().any(asks_shard) { shards() } else { Vec::new() };
         for active in active {
             let fault = &active.fault;
             let by_op = fault.op.is_none_or(|only| only == op);
@@ -197,10 +193,9 @@ fn concerns(kind: &FaultKind, op: Operation, named: bool) -> bool {
         FaultKind::Partial(_) => op == Operation::PutRecords,
         FaultKind::Refuse(_) => op.is_put(),
         FaultKind::Denied | FaultKind::ExpiredToken => op != Operation::AssumeRole || named,
-        FaultKind::NotFound => !matches!(
-            op,
-            Operation::AssumeRole | Operation::CreateStream | Operation::ListStreams
-        ),
+        FaultKind::NotFound => {
+            !matches!(op, Operation::AssumeRole | Operation::CreateStream | Operation::ListStreams)
+        }
         FaultKind::Gap => matches!(op, Operation::ListShards | Operation::DescribeStream),
         FaultKind::ListDenied => op.is_listing(),
         FaultKind::Down
@@ -229,11 +224,7 @@ fn set_link(place: &mut Option<(LinkFault, Arc<Active>)>, fault: LinkFault, acti
 }
 
 fn skew_ms(skew: Skew) -> i64 {
-    let ms = |by: Duration| {
-        i64::try_from(by.as_millis())
-            .unwrap_or(i64::MAX / 4)
-            .min(i64::MAX / 4)
-    };
+    let ms = |by: Duration| i64::try_from(by.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
     match skew {
         Skew::Ahead(by) => ms(by),
         Skew::Behind(by) => -ms(by),
@@ -255,23 +246,13 @@ mod tests {
         use Operation::{AssumeRole, ListShards, PutRecord, PutRecords};
         assert_eq!(strike(&["denied"], PutRecord, &[]).refusal, Some(Refusal::Denied));
         assert_eq!(strike(&["denied"], AssumeRole, &[]).refusal, None);
-        assert_eq!(
-            strike(&["denied,op=AssumeRole"], AssumeRole, &[]).refusal,
-            Some(Refusal::Denied)
-        );
+        assert_eq!(strike(&["denied,op=AssumeRole"], AssumeRole, &[]).refusal, Some(Refusal::Denied));
         assert_eq!(strike(&["denied,op=AssumeRole"], PutRecord, &[]).refusal, None);
-        assert_eq!(
-            strike(&["list-denied"], ListShards, &[]).refusal,
-            Some(Refusal::Denied)
-        );
+        assert_eq!(strike(&["list-denied"], ListShards, &[]).refusal, Some(Refusal::Denied));
         assert_eq!(strike(&["list-denied"], PutRecord, &[]).refusal, None);
         assert_eq!(strike(&["portal"], AssumeRole, &[]).page, Some(Page::Portal));
         assert_eq!(strike(&["throttle:1"], ListShards, &[]).refusal, None);
-        assert!(
-            strike(&["throttle:1,op=ListShards"], ListShards, &[])
-                .refusal
-                .is_some()
-        );
+        assert!(strike(&["throttle:1,op=ListShards"], ListShards, &[]).refusal.is_some());
         assert_eq!(strike(&["partial:1"], PutRecord, &[]).records.len(), 0);
         assert_eq!(strike(&["partial:1"], PutRecords, &[]).records.len(), 1);
         assert_eq!(strike(&["gap"], ListShards, &[]).gap, Some(None));
@@ -280,14 +261,8 @@ mod tests {
 
     #[test]
     fn shards_are_told_apart() {
-        let hang = |shards: &[u32]| {
-            strike(
-                &["hang,shard=shardId-000000000001"],
-                Operation::PutRecords,
-                shards,
-            )
-            .link
-        };
+        let hang =
+            |shards: &[u32]| strike(&["hang,shard=shardId-000000000001"], Operation::PutRecords, shards).link;
         assert!(hang(&[0, 1]).is_some());
         assert!(hang(&[0, 2]).is_none());
         assert!(hang(&[]).is_none());
@@ -298,19 +273,9 @@ mod tests {
 
     #[test]
     fn the_first_of_a_sort_wins_and_delays_add_up() {
-        let strike = strike(
-            &["slow:1s", "empty", "portal", "slow:2s", "reset", "hang"],
-            Operation::PutRecord,
-            &[],
-        );
-        assert_eq!(
-            strike
-                .delays
-                .iter()
-                .map(|(delay, _)| delay.as_secs())
-                .collect::<Vec<_>>(),
-            [1, 2]
-        );
+        let strike =
+            strike(&["slow:1s", "empty", "portal", "slow:2s", "reset", "hang"], Operation::PutRecord, &[]);
+        assert_eq!(strike.delays.iter().map(|(delay, _)| delay.as_secs()).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(strike.page, Some(Page::Empty));
         assert_eq!(strike.link.unwrap().0, LinkFault::Reset);
     }
@@ -334,9 +299,6 @@ mod tests {
         assert!(strike.refuses(3, b"poison"));
         assert!(!strike.refuses(2, &packed));
         assert!(!strike.refuses(3, b"potion"));
-        assert!(
-            strike.refuses(3, b"\x1f\x8bpoison"),
-            "what cannot be unpacked is searched as it is"
-        );
+        assert!(strike.refuses(3, b"\x1f\x8bpoison"), "what cannot be unpacked is searched as it is");
     }
 }

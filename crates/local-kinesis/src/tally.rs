@@ -50,11 +50,7 @@ impl Tally {
     pub(crate) fn counts(&self) -> Counts {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
-            requests: self
-                .requests
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            requests: self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             records: get(&self.records),
             records_refused: get(&self.records_refused),
             events: get(&self.events),

@@ -14,11 +14,7 @@ pub(crate) struct ServiceError {
 
 impl ServiceError {
     fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status: 400,
-            code,
-            message: message.into(),
-        }
+        Self { status: 400, code, message: message.into() }
     }
 
     pub(crate) fn validation(message: impl Into<String>) -> Self {
@@ -46,10 +42,7 @@ impl ServiceError {
     }
 
     pub(crate) fn expired_token() -> Self {
-        Self::new(
-            "ExpiredTokenException",
-            "The security token included in the request is expired",
-        )
+        Self::new("ExpiredTokenException", "The security token included in the request is expired")
     }
 
     pub(crate) fn invalid_signature(message: impl Into<String>) -> Self {
@@ -66,10 +59,7 @@ impl ServiceError {
 
     pub(crate) fn too_large(limit: usize) -> Self {
         let message = format!("the request body exceeds {limit} bytes");
-        Self {
-            status: 413,
-            ..Self::new("RequestEntityTooLargeException", message)
-        }
+        Self { status: 413, ..Self::new("RequestEntityTooLargeException", message) }
     }
 
     pub(crate) fn denied(store: &Store, action: &str, resource: &str) -> Self {
@@ -147,17 +137,13 @@ impl Violations {
     /// The value, shown, at this place violates a constraint.
     pub(crate) fn add(&mut self, at: &str, value: Option<&str>, constraint: &str) {
         let value = value.map_or_else(|| "null".to_owned(), |value| format!("'{value}'"));
-        self.0.push(format!(
-            "Value {value} at '{at}' failed to satisfy constraint: {constraint}"
-        ));
+        self.0.push(format!("Value {value} at '{at}' failed to satisfy constraint: {constraint}"));
     }
 
     /// A blob is too long; the service does not show its value.
     pub(crate) fn add_blob(&mut self, at: &str, bytes_max: usize) {
         let constraint = format!("Member must have length less than or equal to {bytes_max}");
-        self.0.push(format!(
-            "Value at '{at}' failed to satisfy constraint: {constraint}"
-        ));
+        self.0.push(format!("Value at '{at}' failed to satisfy constraint: {constraint}"));
     }
 
     /// The value must be there.
@@ -171,18 +157,11 @@ impl Violations {
     pub(crate) fn text(&mut self, at: &str, value: Option<&str>, pattern: Option<Pattern>, units_max: usize) {
         let Some(value) = value else { return };
         if let Some(pattern) = pattern.filter(|pattern| !pattern.matches(value)) {
-            let constraint = format!(
-                "Member must satisfy regular expression pattern: {}",
-                pattern.text()
-            );
+            let constraint = format!("Member must satisfy regular expression pattern: {}", pattern.text());
             self.add(at, Some(value), &constraint);
         }
         if value.is_empty() {
-            self.add(
-                at,
-                Some(value),
-                "Member must have length greater than or equal to 1",
-            );
+            self.add(at, Some(value), "Member must have length greater than or equal to 1");
         }
         if value.encode_utf16().count() > units_max {
             let constraint = format!("Member must have length less than or equal to {units_max}");
@@ -208,15 +187,10 @@ impl Violations {
         self.0.truncate(10);
         match self.0.len() {
             0 => Ok(()),
-            1 => Err(ServiceError::validation(format!(
-                "1 validation error detected: {}",
-                self.0.join("; ")
-            ))),
+            1 => Err(ServiceError::validation(format!("1 validation error detected: {}", self.0.join("; ")))),
             count => {
                 let all = self.0.join("; ");
-                Err(ServiceError::validation(format!(
-                    "{count} validation errors detected: {all}"
-                )))
+                Err(ServiceError::validation(format!("{count} validation errors detected: {all}")))
             }
         }
     }
@@ -235,11 +209,7 @@ mod tests {
             (Pattern::HashKey, "0", true),
             (Pattern::HashKey, "00", false),
             (Pattern::HashKey, "999999999999999999999999999999999999999", true),
-            (
-                Pattern::HashKey,
-                "9999999999999999999999999999999999999990",
-                false,
-            ),
+            (Pattern::HashKey, "9999999999999999999999999999999999999990", false),
             (Pattern::HashKey, "-1", false),
             (Pattern::SequenceNumber, &"9".repeat(129), true),
             (Pattern::SequenceNumber, &"9".repeat(130), false),

@@ -86,14 +86,8 @@ pub(crate) fn describe_shards(
     };
     let mut rest = stream.shards.iter().filter(wanted);
     let page: Vec<&Shard> = rest.by_ref().take(limit).collect();
-    let last = page
-        .last()
-        .map(|shard| shard.number)
-        .filter(|_| rest.next().is_some());
-    Page {
-        shards: page.into_iter().map(describe).collect(),
-        last,
-    }
+    let last = page.last().map(|shard| shard.number).filter(|_| rest.next().is_some());
+    Page { shards: page.into_iter().map(describe).collect(), last }
 }
 
 #[derive(Deserialize)]
@@ -224,41 +218,17 @@ pub(crate) fn list_shards(call: &Call<'_>) -> Result<Reply, ServiceError> {
             (stream, Some(token.last), token.filter)
         }
         None => {
-            let filter = request
-                .shard_filter
-                .as_ref()
-                .map_or(Ok(Filter::All), Filter::parse)?;
-            (
-                find(&store, &target)?,
-                start.and_then(Stream::shard_index),
-                filter,
-            )
+            let filter = request.shard_filter.as_ref().map_or(Ok(Filter::All), Filter::parse)?;
+            (find(&store, &target)?, start.and_then(Stream::shard_index), filter)
         }
     };
     let page_max = call.endpoint.limits.list_shards_page_max;
-    let limit = usize::try_from(request.max_results.unwrap_or(1000))
-        .unwrap_or(page_max)
-        .min(page_max);
-    let page = describe_shards(
-        stream,
-        after,
-        limit,
-        |shard| filter.matches(stream, shard),
-        call.strike.gap,
-    );
+    let limit = usize::try_from(request.max_results.unwrap_or(1000)).unwrap_or(page_max).min(page_max);
+    let page = describe_shards(stream, after, limit, |shard| filter.matches(stream, shard), call.strike.gap);
     let (created_ms, issued_ms) = (stream.created_ms, call.now_ms);
-    let token = |last| NextToken {
-        stream: stream.name.to_string(),
-        created_ms,
-        last,
-        filter,
-        issued_ms,
-    };
+    let token = |last| NextToken { stream: stream.name.to_string(), created_ms, last, filter, issued_ms };
     let next_token = page.last.map(|last| to_token(&token(last)));
-    Ok(Reply::json(&ListShardsResponse {
-        shards: page.shards,
-        next_token,
-    }))
+    Ok(Reply::json(&ListShardsResponse { shards: page.shards, next_token }))
 }
 
 /// The token to go on from, checked; none for a first page.
@@ -286,9 +256,7 @@ fn continued_from(
     let token: NextToken =
         from_token(token).ok_or_else(|| ServiceError::invalid_argument("NextToken is invalid."))?;
     if call.now_ms - token.issued_ms > TOKEN_LIFE_MS {
-        return Err(ServiceError::expired_next_token(
-            "NextToken has expired; tokens live for 300 seconds.",
-        ));
+        return Err(ServiceError::expired_next_token("NextToken has expired; tokens live for 300 seconds."));
     }
     Ok(Some(token))
 }

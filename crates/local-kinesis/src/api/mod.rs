@@ -51,10 +51,7 @@ pub(crate) struct Reply {
 impl Reply {
     /// For operations that answer nothing.
     fn empty() -> Self {
-        Self {
-            body: Vec::new(),
-            partial: false,
-        }
+        Self { body: Vec::new(), partial: false }
     }
 
     fn json(value: &impl Serialize) -> Self {
@@ -136,17 +133,9 @@ pub(crate) fn shards_concerned(store: &Store, op: Operation, body: &[u8]) -> Vec
         Operation::GetRecords => read::shard_of_iterator(body).into_iter().collect(),
         _ => {
             let named: NamedShards<'_> = parse(body).unwrap_or_default();
-            let names = [
-                named.shard_id,
-                named.shard_to_split,
-                named.shard_to_merge,
-                named.adjacent_shard_to_merge,
-            ];
-            names
-                .iter()
-                .flatten()
-                .filter_map(|name| Stream::shard_index(name))
-                .collect()
+            let names =
+                [named.shard_id, named.shard_to_split, named.shard_to_merge, named.adjacent_shard_to_merge];
+            names.iter().flatten().filter_map(|name| Stream::shard_index(name)).collect()
         }
     }
 }

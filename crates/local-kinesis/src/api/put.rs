@@ -97,19 +97,11 @@ pub(crate) fn put_record(call: &Call<'_>, sink: Option<Reservation<'_>>) -> Resu
     let mut violations = Violations::default();
     check_entry(&mut violations, "", &entry);
     let ordering = request.sequence_number_for_ordering.as_deref();
-    violations.text(
-        "sequenceNumberForOrdering",
-        ordering,
-        Some(Pattern::SequenceNumber),
-        129,
-    );
+    violations.text("sequenceNumberForOrdering", ordering, Some(Pattern::SequenceNumber), 129);
     target.check(&mut violations);
     violations.into_result()?;
 
-    let records = [entry]
-        .into_iter()
-        .map(check_record)
-        .collect::<Result<Vec<_>, _>>()?;
+    let records = [entry].into_iter().map(check_record).collect::<Result<Vec<_>, _>>()?;
     match put(call, &target, records, "data", sink)?.pop() {
         Some(Outcome::Accepted(accepted)) => Ok(Reply::json(&accepted)),
         Some(Outcome::Refused(refused)) => Err(ServiceError::throttled(refused.error_message)),
@@ -122,16 +114,10 @@ pub(crate) fn put_records(call: &Call<'_>, sink: Option<Reservation<'_>>) -> Res
     let target = StreamRef::new(request.stream_name.as_deref(), request.stream_arn.as_deref());
     let mut violations = Violations::default();
     violations.required("records", request.records.as_ref());
-    let entries = request.records.unwrap_or(Entries {
-        kept: Vec::new(),
-        count: 1,
-    });
+    let entries = request.records.unwrap_or(Entries { kept: Vec::new(), count: 1 });
     if !(1..=Entries::RECORDS_MAX).contains(&entries.count) {
-        let (bound, length) = if entries.count == 0 {
-            ("greater", 1)
-        } else {
-            ("less", Entries::RECORDS_MAX)
-        };
+        let (bound, length) =
+            if entries.count == 0 { ("greater", 1) } else { ("less", Entries::RECORDS_MAX) };
         let constraint = format!("Member must have length {bound} than or equal to {length}");
         violations.add("records", Some("[...]"), &constraint);
     }
@@ -141,51 +127,27 @@ pub(crate) fn put_records(call: &Call<'_>, sink: Option<Reservation<'_>>) -> Res
     target.check(&mut violations);
     violations.into_result()?;
 
-    let records = entries
-        .kept
-        .into_iter()
-        .map(check_record)
-        .collect::<Result<Vec<_>, _>>()?;
+    let records = entries.kept.into_iter().map(check_record).collect::<Result<Vec<_>, _>>()?;
     if records.iter().map(Record::bytes).sum::<usize>() > REQUEST_BYTES_MAX {
         return Err(ServiceError::invalid_argument("Records size exceeds 10 MB limit"));
     }
     let records = put(call, &target, records, "records.*.member.data", sink)?;
     let failed = |outcome: &&Outcome| matches!(outcome, Outcome::Refused(_));
     let failed_record_count = records.iter().filter(failed).count();
-    let reply = Reply::json(&PutRecordsResponse {
-        failed_record_count,
-        records,
-    });
-    Ok(Reply {
-        partial: failed_record_count > 0,
-        ..reply
-    })
+    let reply = Reply::json(&PutRecordsResponse { failed_record_count, records });
+    Ok(Reply { partial: failed_record_count > 0, ..reply })
 }
 
 fn check_entry(violations: &mut Violations, at: &str, entry: &Entry<'_>) {
     violations.required(&format!("{at}data"), entry.data.as_ref());
-    if entry
-        .data
-        .as_ref()
-        .is_some_and(|data| data.0.len() > DATA_BYTES_MAX)
-    {
+    if entry.data.as_ref().is_some_and(|data| data.0.len() > DATA_BYTES_MAX) {
         violations.add_blob(&format!("{at}data"), DATA_BYTES_MAX);
     }
     let key_at = format!("{at}partitionKey");
     violations.required(&key_at, entry.partition_key.as_ref());
-    violations.text(
-        &key_at,
-        entry.partition_key.as_deref(),
-        None,
-        PARTITION_KEY_UNITS_MAX,
-    );
+    violations.text(&key_at, entry.partition_key.as_deref(), None, PARTITION_KEY_UNITS_MAX);
     let hash_key = entry.explicit_hash_key.as_deref();
-    violations.text(
-        &format!("{at}explicitHashKey"),
-        hash_key,
-        Some(Pattern::HashKey),
-        39,
-    );
+    violations.text(&format!("{at}explicitHashKey"), hash_key, Some(Pattern::HashKey), 39);
 }
 
 fn check_record(entry: Entry<'_>) -> Result<Record<'_>, ServiceError> {
@@ -202,12 +164,7 @@ fn check_record(entry: Entry<'_>) -> Result<Record<'_>, ServiceError> {
         })?,
     };
     let events = claimed_events(&data);
-    Ok(Record {
-        data: data.into(),
-        partition_key,
-        hash,
-        events,
-    })
+    Ok(Record { data: data.into(), partition_key, hash, events })
 }
 
 /// Writes records to the shards that they hash to; gives an outcome for each, in order.
@@ -254,9 +211,7 @@ fn check_sizes(stream: &Stream, records: &[Record<'_>], data_at: &str) -> Result
 /// The fault `refuse` makes one record spoil the whole call, as an invalid record does at the service.
 fn check_content(call: &Call<'_>, stream: &Stream, records: &[Record<'_>]) -> Result<(), ServiceError> {
     let number = |record: &Record<'_>| stream.shards[stream.route(record.hash)].number;
-    let refused = records
-        .iter()
-        .position(|record| call.strike.refuses(number(record), &record.data));
+    let refused = records.iter().position(|record| call.strike.refuses(number(record), &record.data));
     match refused {
         Some(index) => Err(ServiceError::validation(format!(
             "1 validation error detected: Value at 'records.{}.member.data' failed to satisfy constraint: Member must \
@@ -275,47 +230,28 @@ fn write(
     records: Vec<Record<'_>>,
 ) -> (Vec<Outcome>, Vec<Bytes>) {
     let (keep, enforce, account) = (store.keep, store.enforce_throughput, store.account.clone());
-    let stream = store
-        .streams
-        .get_mut(&**name)
-        .expect("the stream was found under the same lock");
+    let stream = store.streams.get_mut(&**name).expect("the stream was found under the same lock");
     let (mut outcomes, mut written, mut events) = (Vec::with_capacity(records.len()), Vec::new(), 0);
     for record in records {
         let index = stream.route(record.hash);
         let shard = &mut stream.shards[index];
-        let fate = call
-            .strike
-            .fate(shard.number, || call.endpoint.dice())
-            .or_else(|| {
-                let refused = enforce && !shard.throughput.admit(record.bytes(), call.now_ms);
-                refused.then_some(Fate::Throttled)
-            });
-        let refused = |error_code, error_message| {
-            Outcome::Refused(Refused {
-                error_code,
-                error_message,
-            })
-        };
+        let fate = call.strike.fate(shard.number, || call.endpoint.dice()).or_else(|| {
+            let refused = enforce && !shard.throughput.admit(record.bytes(), call.now_ms);
+            refused.then_some(Fate::Throttled)
+        });
+        let refused = |error_code, error_message| Outcome::Refused(Refused { error_code, error_message });
         outcomes.push(match fate {
-            Some(Fate::Throttled) => refused(
-                "ProvisionedThroughputExceededException",
-                rate_exceeded(&account, name, &shard.id),
-            ),
+            Some(Fate::Throttled) => {
+                refused("ProvisionedThroughputExceededException", rate_exceeded(&account, name, &shard.id))
+            }
             Some(Fate::InternalFailure) => refused("InternalFailure", "Internal service failure.".to_owned()),
             None => {
                 written.push(record.data.clone());
                 events += u64::from(record.events);
                 let partition_key = Arc::from(&*record.partition_key);
-                let kept = Kept {
-                    arrived_ms: call.now_ms,
-                    partition_key,
-                    data: record.data,
-                };
+                let kept = Kept { arrived_ms: call.now_ms, partition_key, data: record.data };
                 let sequence_number = shard.append(kept, record.events, keep).to_string();
-                Outcome::Accepted(Accepted {
-                    shard_id: shard.id.clone(),
-                    sequence_number,
-                })
+                Outcome::Accepted(Accepted { shard_id: shard.id.clone(), sequence_number })
             }
         });
     }
@@ -342,17 +278,9 @@ pub(crate) fn shards_of_put(store: &Store, body: &[u8], many: bool) -> Option<Ve
         let request: PutRecordRequest<'_> = parse(body).ok()?;
         (target_name, target_arn) = (request.stream_name, request.stream_arn);
         let (partition_key, explicit_hash_key) = (request.partition_key, request.explicit_hash_key);
-        entries = vec![Entry {
-            data: None,
-            partition_key,
-            explicit_hash_key,
-        }];
+        entries = vec![Entry { data: None, partition_key, explicit_hash_key }];
     }
-    let stream = find(
-        store,
-        &StreamRef::new(target_name.as_deref(), target_arn.as_deref()),
-    )
-    .ok()?;
+    let stream = find(store, &StreamRef::new(target_name.as_deref(), target_arn.as_deref())).ok()?;
     let number = |entry: &Entry<'_>| {
         let hash = match entry.explicit_hash_key.as_deref() {
             Some(key) => key.parse().ok()?,

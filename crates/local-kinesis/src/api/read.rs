@@ -55,13 +55,8 @@ struct GetShardIteratorResponse {
     shard_iterator: String,
 }
 
-const ITERATOR_TYPES: [&str; 5] = [
-    "AFTER_SEQUENCE_NUMBER",
-    "LATEST",
-    "AT_TIMESTAMP",
-    "AT_SEQUENCE_NUMBER",
-    "TRIM_HORIZON",
-];
+const ITERATOR_TYPES: [&str; 5] =
+    ["AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON"];
 
 pub(crate) fn get_shard_iterator(call: &Call<'_>) -> Result<Reply, ServiceError> {
     let request: GetShardIteratorRequest<'_> = parse(call.body)?;
@@ -70,24 +65,13 @@ pub(crate) fn get_shard_iterator(call: &Call<'_>) -> Result<Reply, ServiceError>
     violations.required("shardId", request.shard_id.as_ref());
     violations.text("shardId", request.shard_id.as_deref(), Some(Pattern::Name), 128);
     violations.required("shardIteratorType", request.shard_iterator_type.as_ref());
-    if let Some(other) = request
-        .shard_iterator_type
-        .as_deref()
-        .filter(|kind| !ITERATOR_TYPES.contains(kind))
+    if let Some(other) = request.shard_iterator_type.as_deref().filter(|kind| !ITERATOR_TYPES.contains(kind))
     {
-        let constraint = format!(
-            "Member must satisfy enum value set: [{}]",
-            ITERATOR_TYPES.join(", ")
-        );
+        let constraint = format!("Member must satisfy enum value set: [{}]", ITERATOR_TYPES.join(", "));
         violations.add("shardIteratorType", Some(other), &constraint);
     }
     let starting = request.starting_sequence_number.as_deref();
-    violations.text(
-        "startingSequenceNumber",
-        starting,
-        Some(Pattern::SequenceNumber),
-        129,
-    );
+    violations.text("startingSequenceNumber", starting, Some(Pattern::SequenceNumber), 129);
     target.check(&mut violations);
     violations.into_result()?;
 
@@ -102,9 +86,7 @@ pub(crate) fn get_shard_iterator(call: &Call<'_>) -> Result<Reply, ServiceError>
         position,
         issued_ms: call.now_ms,
     };
-    Ok(Reply::json(&GetShardIteratorResponse {
-        shard_iterator: to_token(&iterator),
-    }))
+    Ok(Reply::json(&GetShardIteratorResponse { shard_iterator: to_token(&iterator) }))
 }
 
 /// The index of the first record that the request wants.
@@ -132,9 +114,7 @@ fn starting_position(
         ("LATEST", None) => Ok(shard.records),
         ("AT_TIMESTAMP", None) => {
             let message = "Timestamp must be specified with shard iterator type AT_TIMESTAMP.";
-            let seconds = request
-                .timestamp
-                .ok_or_else(|| ServiceError::invalid_argument(message))?;
+            let seconds = request.timestamp.ok_or_else(|| ServiceError::invalid_argument(message))?;
             let ms = (seconds * 1000.0) as i64;
             Ok(shard.kept.partition_point(|record| record.arrived_ms < ms) as u64)
         }
@@ -227,11 +207,7 @@ pub(crate) fn get_records(call: &Call<'_>) -> Result<Reply, ServiceError> {
         let store = call.store();
         let stream = find(&store, &StreamRef::new(Some(&iterator.stream), None))?;
         let same = stream.created_ms == iterator.created_ms;
-        let shard = stream
-            .shards
-            .get(iterator.shard as usize)
-            .filter(|_| same)
-            .ok_or_else(invalid)?;
+        let shard = stream.shards.get(iterator.shard as usize).filter(|_| same).ok_or_else(invalid)?;
         let limit = usize::try_from(request.limit.unwrap_or(10_000)).unwrap_or(10_000);
         read(stream, shard, &iterator, limit, call.now_ms)
     };
@@ -242,10 +218,7 @@ pub(crate) fn get_records(call: &Call<'_>) -> Result<Reply, ServiceError> {
         data: base64_simd::STANDARD.encode_to_string(&record.data),
         partition_key: record.partition_key,
     });
-    Ok(Reply::json(&GetRecordsResponse {
-        records: records.collect(),
-        ..response
-    }))
+    Ok(Reply::json(&GetRecordsResponse { records: records.collect(), ..response }))
 }
 
 /// The records from the iterator on, and the answer without them.
@@ -287,23 +260,14 @@ fn read(
 
 fn children(stream: &Stream, parent: &Shard) -> Vec<ChildShard> {
     let parents = |shard: &Shard| -> Vec<Arc<str>> {
-        [&shard.parent, &shard.adjacent_parent]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+        [&shard.parent, &shard.adjacent_parent].into_iter().flatten().cloned().collect()
     };
     let child = |shard: &Shard| ChildShard {
         shard_id: shard.id.clone(),
         parent_shards: parents(shard),
         hash_key_range: HashKeyRange::of(shard),
     };
-    stream
-        .shards
-        .iter()
-        .filter(|shard| parents(shard).contains(&parent.id))
-        .map(child)
-        .collect()
+    stream.shards.iter().filter(|shard| parents(shard).contains(&parent.id)).map(child).collect()
 }
 
 /// The number of the shard that the iterator in this request reads.

@@ -64,16 +64,11 @@ pub(crate) fn split(call: &Call<'_>) -> Result<Reply, ServiceError> {
     };
     // 39 digits can be more than 2^128 - 1.
     let at: u128 = hash_key.parse().map_err(|_| outside())?;
-    let stream = store
-        .streams
-        .get_mut(&*name)
-        .expect("the stream was found under the same lock");
-    stream
-        .split(index, at, call.now_ms)
-        .map_err(|error| match error {
-            ReshardError::Closed(number) => closed(number, &name, &account),
-            ReshardError::Outside | ReshardError::NotAdjacent => outside(),
-        })?;
+    let stream = store.streams.get_mut(&*name).expect("the stream was found under the same lock");
+    stream.split(index, at, call.now_ms).map_err(|error| match error {
+        ReshardError::Closed(number) => closed(number, &name, &account),
+        ReshardError::Outside | ReshardError::NotAdjacent => outside(),
+    })?;
     Ok(Reply::empty())
 }
 
@@ -82,25 +77,16 @@ pub(crate) fn merge(call: &Call<'_>) -> Result<Reply, ServiceError> {
     let target = StreamRef::new(request.stream_name.as_deref(), request.stream_arn.as_deref());
     let mut violations = Violations::default();
     let lower = check_shard(&mut violations, "shardToMerge", request.shard_to_merge.as_deref());
-    let upper = check_shard(
-        &mut violations,
-        "adjacentShardToMerge",
-        request.adjacent_shard_to_merge.as_deref(),
-    );
+    let upper =
+        check_shard(&mut violations, "adjacentShardToMerge", request.adjacent_shard_to_merge.as_deref());
     target.check(&mut violations);
     violations.into_result()?;
 
     let mut store = call.store();
     let stream = find(&store, &target)?;
-    let (index, next) = (
-        find_shard(&store, stream, lower)?,
-        find_shard(&store, stream, upper)?,
-    );
+    let (index, next) = (find_shard(&store, stream, lower)?, find_shard(&store, stream, upper)?);
     let (name, account) = (stream.name.clone(), store.account.clone());
-    let stream = store
-        .streams
-        .get_mut(&*name)
-        .expect("the stream was found under the same lock");
+    let stream = store.streams.get_mut(&*name).expect("the stream was found under the same lock");
     stream.merge(index, next, call.now_ms).map_err(|error| match error {
         ReshardError::Closed(number) => closed(number, &name, &account),
         ReshardError::Outside | ReshardError::NotAdjacent => ServiceError::invalid_argument(format!(

@@ -35,47 +35,29 @@ const ON_DEMAND_SHARDS: i64 = 4;
 
 pub(crate) fn create(call: &Call<'_>) -> Result<Reply, ServiceError> {
     let request: CreateRequest<'_> = parse(call.body)?;
-    let mode = request
-        .stream_mode_details
-        .and_then(|details| details.stream_mode);
+    let mode = request.stream_mode_details.and_then(|details| details.stream_mode);
     let on_demand = mode.as_deref() == Some("ON_DEMAND");
     let shard_count = request.shard_count.or(on_demand.then_some(ON_DEMAND_SHARDS));
     let mut violations = Violations::default();
     violations.required("shardCount", shard_count.as_ref());
     violations.number("shardCount", shard_count, 1, i64::from(StreamSpec::SHARDS_MAX));
     violations.required("streamName", request.stream_name.as_ref());
-    violations.text(
-        "streamName",
-        request.stream_name.as_deref(),
-        Some(Pattern::Name),
-        128,
-    );
+    violations.text("streamName", request.stream_name.as_deref(), Some(Pattern::Name), 128);
     let record_kib = request.max_record_size_in_kib;
-    violations.number(
-        "maxRecordSizeInKiB",
-        record_kib,
-        *RECORD_KIB.start(),
-        *RECORD_KIB.end(),
-    );
+    violations.number("maxRecordSizeInKiB", record_kib, *RECORD_KIB.start(), *RECORD_KIB.end());
     violations.into_result()?;
 
     let name = request.stream_name.as_deref().unwrap_or_default();
     let shards = u32::try_from(shard_count.unwrap_or(1)).expect("the number was checked");
     let record_kib_max = u32::try_from(record_kib.unwrap_or(1024)).expect("the number was checked");
-    let spec = StreamSpec {
-        name: name.to_owned(),
-        shards,
-        record_kib_max,
-    };
+    let spec = StreamSpec { name: name.to_owned(), shards, record_kib_max };
     let mut store = call.store();
     if store.streams.contains_key(name) {
         let account = &store.account;
         let message = format!("Stream {name} under account {account} already exists.");
         return Err(ServiceError::resource_in_use(message));
     }
-    store
-        .streams
-        .insert(name.to_owned(), Stream::new(&spec, call.now_ms));
+    store.streams.insert(name.to_owned(), Stream::new(&spec, call.now_ms));
     Ok(Reply::empty())
 }
 
@@ -133,14 +115,10 @@ fn description(store: &Store, stream: &Stream) -> Description {
         stream_name: stream.name.to_string(),
         stream_arn: store.arn(&stream.name),
         stream_status: "ACTIVE",
-        stream_mode_details: StreamMode {
-            stream_mode: "PROVISIONED",
-        },
+        stream_mode_details: StreamMode { stream_mode: "PROVISIONED" },
         retention_period_hours: 24,
         stream_creation_timestamp: stream.created_ms as f64 / 1000.0,
-        enhanced_monitoring: [Monitoring {
-            shard_level_metrics: [],
-        }],
+        enhanced_monitoring: [Monitoring { shard_level_metrics: [] }],
         encryption_type: "NONE",
     }
 }
@@ -174,17 +152,11 @@ pub(crate) fn describe(call: &Call<'_>) -> Result<Reply, ServiceError> {
     let stream = find(&store, &target)?;
     let after = start.and_then(Stream::shard_index);
     let page_max = call.endpoint.limits.describe_stream_page_max;
-    let limit = usize::try_from(request.limit.unwrap_or(100))
-        .unwrap_or(page_max)
-        .min(page_max);
+    let limit = usize::try_from(request.limit.unwrap_or(100)).unwrap_or(page_max).min(page_max);
     let page = describe_shards(stream, after, limit, |_| true, call.strike.gap);
     let description = description(&store, stream);
     let (shards, has_more_shards) = (page.shards, page.last.is_some());
-    let stream_description = StreamDescription {
-        description,
-        shards,
-        has_more_shards,
-    };
+    let stream_description = StreamDescription { description, shards, has_more_shards };
     Ok(Reply::json(&DescribeResponse { stream_description }))
 }
 
@@ -216,9 +188,7 @@ pub(crate) fn describe_summary(call: &Call<'_>) -> Result<Reply, ServiceError> {
         consumer_count: 0,
         max_record_size_in_kib: stream.record_bytes_max / 1024,
     };
-    Ok(Reply::json(&SummaryResponse {
-        stream_description_summary,
-    }))
+    Ok(Reply::json(&SummaryResponse { stream_description_summary }))
 }
 
 #[derive(Deserialize)]
@@ -238,12 +208,7 @@ pub(crate) fn update_max_record_size(call: &Call<'_>) -> Result<Reply, ServiceEr
     let record_kib = request.max_record_size_in_kib;
     let mut violations = Violations::default();
     violations.required("maxRecordSizeInKiB", record_kib.as_ref());
-    violations.number(
-        "maxRecordSizeInKiB",
-        record_kib,
-        *RECORD_KIB.start(),
-        *RECORD_KIB.end(),
-    );
+    violations.number("maxRecordSizeInKiB", record_kib, *RECORD_KIB.start(), *RECORD_KIB.end());
     target.check(&mut violations);
     violations.into_result()?;
 
@@ -304,10 +269,8 @@ pub(crate) fn list(call: &Call<'_>) -> Result<Reply, ServiceError> {
 
     let store = call.store();
     let limit = usize::try_from(request.limit.unwrap_or(100)).unwrap_or(100);
-    let mut rest = store
-        .streams
-        .values()
-        .filter(|stream| after.as_deref().is_none_or(|after| &*stream.name > after));
+    let mut rest =
+        store.streams.values().filter(|stream| after.as_deref().is_none_or(|after| &*stream.name > after));
     let page: Vec<&Stream> = rest.by_ref().take(limit).collect();
     let has_more_streams = rest.next().is_some();
     let last = page.last().filter(|_| has_more_streams);
@@ -315,9 +278,7 @@ pub(crate) fn list(call: &Call<'_>) -> Result<Reply, ServiceError> {
         stream_name: stream.name.to_string(),
         stream_arn: store.arn(&stream.name),
         stream_status: "ACTIVE",
-        stream_mode_details: StreamMode {
-            stream_mode: "PROVISIONED",
-        },
+        stream_mode_details: StreamMode { stream_mode: "PROVISIONED" },
         stream_creation_timestamp: stream.created_ms as f64 / 1000.0,
     };
     Ok(Reply::json(&ListResponse {

@@ -29,10 +29,7 @@ impl Form {
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 }
 
@@ -62,20 +59,13 @@ pub(crate) fn refused(status: u16, code: &'static str, message: &str, request_id
          <Code>{code}</Code><Message>{}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
         escape(message)
     );
-    StsReply {
-        status,
-        outcome: code,
-        body,
-    }
+    StsReply { status, outcome: code, body }
 }
 
 /// Gives credentials for any role. They differ from call to call, so that a refresh can be seen.
 pub(crate) fn assume_role(form: &Form, account: &str, request_id: &str, now_ms: i64) -> StsReply {
     let invalid = |message: &str| refused(400, "ValidationError", message, request_id);
-    let Some(arn) = form
-        .get("RoleArn")
-        .filter(|arn| arn.len() >= 20 && arn.starts_with("arn:"))
-    else {
+    let Some(arn) = form.get("RoleArn").filter(|arn| arn.len() >= 20 && arn.starts_with("arn:")) else {
         let found = form.get("RoleArn").unwrap_or_default();
         return invalid(&format!("'{found}' at 'roleArn' is no ARN of a role"));
     };
@@ -87,26 +77,14 @@ pub(crate) fn assume_role(form: &Form, account: &str, request_id: &str, now_ms: 
         ));
     }
     let duration = form.get("DurationSeconds").unwrap_or("3600");
-    let Some(seconds) = duration
-        .parse::<i64>()
-        .ok()
-        .filter(|seconds| (900..=43_200).contains(seconds))
+    let Some(seconds) = duration.parse::<i64>().ok().filter(|seconds| (900..=43_200).contains(seconds))
     else {
-        return invalid(&format!(
-            "'{duration}' at 'durationSeconds' must be from 900 to 43200"
-        ));
+        return invalid(&format!("'{duration}' at 'durationSeconds' must be from 900 to 43200"));
     };
     let role = arn.rsplit('/').next().unwrap_or_default();
-    let account = arn
-        .split(':')
-        .nth(4)
-        .filter(|account| account.len() == 12)
-        .unwrap_or(account);
-    let key: String = request_id
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect::<String>()
-        .to_uppercase();
+    let account = arn.split(':').nth(4).filter(|account| account.len() == 12).unwrap_or(account);
+    let key: String =
+        request_id.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_uppercase();
     let key_id = key.get(..16).unwrap_or("LOCALKINESISLOCA");
     let (role, session) = (escape(role), escape(session));
     let body = format!(
@@ -118,17 +96,11 @@ pub(crate) fn assume_role(form: &Form, account: &str, request_id: &str, now_ms: 
          <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></AssumeRoleResponse>",
         iso_date(now_ms + seconds * 1000)
     );
-    StsReply {
-        status: 200,
-        outcome: "ok",
-        body,
-    }
+    StsReply { status: 200, outcome: "ok", body }
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -149,12 +121,7 @@ mod tests {
 
     #[track_caller]
     fn check(form: &str, status: u16, part: &str) {
-        let reply = assume_role(
-            &Form::parse(form.as_bytes()),
-            "000000000000",
-            "0f-a1b2c3d4e5f60718",
-            0,
-        );
+        let reply = assume_role(&Form::parse(form.as_bytes()), "000000000000", "0f-a1b2c3d4e5f60718", 0);
         assert_eq!(reply.status, status, "{}", reply.body);
         assert!(reply.body.contains(part), "{} lacks {part}", reply.body);
     }
@@ -162,27 +129,11 @@ mod tests {
     #[test]
     fn roles() {
         let right = "RoleArn=arn:aws:iam::123456789012:role/path/forward&RoleSessionName=millpond";
-        check(
-            right,
-            200,
-            "arn:aws:sts::123456789012:assumed-role/forward/millpond",
-        );
+        check(right, 200, "arn:aws:sts::123456789012:assumed-role/forward/millpond");
         check(right, 200, "<Expiration>1970-01-01T01:00:00Z</Expiration>");
-        check(
-            &format!("{right}&DurationSeconds=900"),
-            200,
-            "1970-01-01T00:15:00Z",
-        );
-        check(
-            &format!("{right}&DurationSeconds=899"),
-            400,
-            "<Code>ValidationError</Code>",
-        );
+        check(&format!("{right}&DurationSeconds=900"), 200, "1970-01-01T00:15:00Z");
+        check(&format!("{right}&DurationSeconds=899"), 400, "<Code>ValidationError</Code>");
         check("RoleArn=x&RoleSessionName=millpond", 400, "no ARN of a role");
-        check(
-            "RoleArn=arn:aws:iam::123456789012:role/r&RoleSessionName=a%3Cb",
-            400,
-            "a&lt;b",
-        );
+        check("RoleArn=arn:aws:iam::123456789012:role/r&RoleSessionName=a%3Cb", 400, "a&lt;b");
     }
 }

@@ -36,9 +36,9 @@ impl<'a> StreamRef<'a> {
                 "StreamName {name} does not match the stream {in_arn} in StreamARN."
             ))),
             (Some(name), _) | (None, Some(name)) => Ok(name),
-            (None, None) => Err(ServiceError::invalid_argument(
-                "Either StreamARN or StreamName must be provided.",
-            )),
+            (None, None) => {
+                Err(ServiceError::invalid_argument("Either StreamARN or StreamName must be provided."))
+            }
         }
     }
 }
@@ -57,10 +57,7 @@ fn name_in_arn(arn: &str) -> Option<&str> {
 /// The stream that a request is about.
 pub(crate) fn find<'s>(store: &'s Store, target: &StreamRef<'_>) -> Result<&'s Stream, ServiceError> {
     let name = target.resolve()?;
-    store
-        .streams
-        .get(name)
-        .ok_or_else(|| ServiceError::stream_not_found(store, name))
+    store.streams.get(name).ok_or_else(|| ServiceError::stream_not_found(store, name))
 }
 
 /// The index of a shard in a stream.
@@ -69,9 +66,7 @@ pub(crate) fn find_shard(store: &Store, stream: &Stream, shard: &str) -> Result<
     let number = Stream::shard_index(shard).ok_or_else(|| not_found(shard))?;
     let index = number as usize;
     let known = index < stream.shards.len();
-    known
-        .then_some(index)
-        .ok_or_else(|| not_found(&crate::store::shard::shard_id(number)))
+    known.then_some(index).ok_or_else(|| not_found(&crate::store::shard::shard_id(number)))
 }
 
 #[cfg(test)]
@@ -82,10 +77,7 @@ mod tests {
     fn names_in_arns() {
         for (arn, expected) in [
             ("arn:aws:kinesis:us-east-1:000000000000:stream/logs", Some("logs")),
-            (
-                "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/a.b",
-                Some("a.b"),
-            ),
+            ("arn:aws-cn:kinesis:cn-north-1:123456789012:stream/a.b", Some("a.b")),
             ("arn:aws:kinesis:us-east-1:00000000000:stream/logs", None),
             ("arn:aws:sqs:us-east-1:000000000000:stream/logs", None),
             ("arn:aws:kinesis:us-east-1:000000000000:stream/", None),

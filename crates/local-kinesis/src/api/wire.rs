@@ -104,10 +104,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Entries {
-                    kept: Vec::new(),
-                    count: 0,
-                };
+                let mut entries = Entries { kept: Vec::new(), count: 0 };
                 while entries.count < Entries::RECORDS_MAX {
                     let Some(entry) = list.next_element()? else {
                         return Ok(entries);
@@ -176,10 +173,7 @@ mod tests {
 
     #[test]
     fn tokens_round_trip() {
-        assert_eq!(
-            from_token::<(u8, String)>(&to_token(&(7, "x"))),
-            Some((7, "x".to_owned()))
-        );
+        assert_eq!(from_token::<(u8, String)>(&to_token(&(7, "x"))), Some((7, "x".to_owned())));
         for wrong in ["", "!", "bm8="] {
             assert_eq!(from_token::<(u8, String)>(wrong), None, "{wrong}");
         }

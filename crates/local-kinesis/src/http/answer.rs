@@ -44,15 +44,10 @@ pub(crate) fn ok(stamp: &Stamp, body: Vec<u8>) -> Response<Payload> {
 
 /// An error of Kinesis.
 pub(crate) fn error(stamp: &Stamp, error: &ServiceError) -> Response<Payload> {
-    let body = ErrorBody {
-        code: error.code,
-        message: &error.message,
-    };
+    let body = ErrorBody { code: error.code, message: &error.message };
     let body = serde_json::to_vec(&body).expect("a struct of two texts always serialises");
     let mut response = service(stamp, error.status, JSON_1_1, body);
-    response
-        .headers_mut()
-        .insert(ERROR_TYPE, HeaderValue::from_static(error.code));
+    response.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(error.code));
     response
 }
 
@@ -106,8 +101,6 @@ fn service(stamp: &Stamp, status: u16, content_type: &'static str, body: Vec<u8>
 fn build(status: u16, content_type: &'static str, body: Payload) -> Response<Payload> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).expect("statuses are constants within 100 to 599");
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

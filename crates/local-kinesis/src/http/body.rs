@@ -44,15 +44,8 @@ pub(crate) async fn read(
         return Err(Unread::TooLarge);
     }
     // A body of unknown length may become as large as allowed.
-    let most = hint
-        .upper()
-        .and_then(|upper| usize::try_from(upper).ok())
-        .unwrap_or(limit)
-        .min(limit);
-    let room = endpoint
-        .body_room
-        .acquire_many(kib(most).min(room_kib(&endpoint.limits)))
-        .await;
+    let most = hint.upper().and_then(|upper| usize::try_from(upper).ok()).unwrap_or(limit).min(limit);
+    let room = endpoint.body_room.acquire_many(kib(most).min(room_kib(&endpoint.limits))).await;
     let room = room.expect("the semaphore is never closed");
     let mut bytes = Vec::with_capacity(usize::try_from(hint.lower()).unwrap_or(0));
     while let Some(frame) = body.frame().await {

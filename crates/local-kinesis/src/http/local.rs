@@ -28,12 +28,7 @@ pub(crate) fn is_control(path: &str) -> bool {
 
 pub(crate) async fn serve(endpoint: &Endpoint, request: Request<Incoming>) -> Response<Payload> {
     let (head, incoming) = request.into_parts();
-    let path = head
-        .uri
-        .path()
-        .strip_prefix(PREFIX)
-        .unwrap_or_default()
-        .trim_end_matches('/');
+    let path = head.uri.path().strip_prefix(PREFIX).unwrap_or_default().trim_end_matches('/');
     match (&head.method, path) {
         (&Method::GET, "health") => json(&Health { status: "ok" }),
         (&Method::GET, "counts") => json(&endpoint.counts()),
@@ -52,10 +47,7 @@ pub(crate) async fn serve(endpoint: &Endpoint, request: Request<Incoming>) -> Re
         _ => {
             let known =
                 "GET health, GET counts, GET events, POST flush, GET POST DELETE faults, DELETE faults/ID";
-            text(
-                404,
-                format!("no {} {PREFIX}{path}; there are: {known}\n", head.method),
-            )
+            text(404, format!("no {} {PREFIX}{path}; there are: {known}\n", head.method))
         }
     }
 }
@@ -77,9 +69,7 @@ fn faults(endpoint: &Endpoint) -> Response<Payload> {
     let line = |active: crate::ActiveFault| FaultLine {
         id: active.id.0,
         fault: active.fault.to_string(),
-        remaining_ms: active
-            .remaining
-            .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+        remaining_ms: active.remaining.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
         hits: active.hits,
     };
     json(&endpoint.faults.active().into_iter().map(line).collect::<Vec<_>>())
@@ -125,10 +115,7 @@ async fn set(endpoint: &Endpoint, incoming: Incoming) -> Response<Payload> {
 }
 
 fn clear(endpoint: &Endpoint, path: &str) -> Response<Payload> {
-    let id = path
-        .strip_prefix("faults/")
-        .and_then(|id| id.parse().ok())
-        .map(FaultId);
+    let id = path.strip_prefix("faults/").and_then(|id| id.parse().ok()).map(FaultId);
     match id.filter(|id| endpoint.faults.clear(*id)) {
         Some(_) => faults(endpoint),
         None => text(404, format!("no such fault is on: {path}\n")),

@@ -41,11 +41,7 @@ pub(crate) async fn serve_control(endpoint: Arc<Endpoint>, request: Request<Inco
     if local::is_control(request.uri().path()) {
         return Ok(local::serve(&endpoint, request).await);
     }
-    Ok(answer::plain(
-        404,
-        "text/plain",
-        "this address serves only /_local/…\n".to_owned(),
-    ))
+    Ok(answer::plain(404, "text/plain", "this address serves only /_local/…\n".to_owned()))
 }
 
 /// Serves a request.
@@ -54,10 +50,7 @@ pub(crate) async fn serve(endpoint: Arc<Endpoint>, link: Arc<Link>, request: Req
         return Ok(local::serve(&endpoint, request).await);
     }
     let (head, incoming) = request.into_parts();
-    let stamp = answer::Stamp {
-        request_id: endpoint.request_id(),
-        now_ms: unix_ms(),
-    };
+    let stamp = answer::Stamp { request_id: endpoint.request_id(), now_ms: unix_ms() };
     let body = match body::read(&endpoint, incoming, REQUEST_BYTES_MAX).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
@@ -84,28 +77,16 @@ pub(crate) async fn serve(endpoint: Arc<Endpoint>, link: Arc<Link>, request: Req
     }
     // Delays may have taken their time.
     let now_ms = unix_ms();
-    let stamp = answer::Stamp {
-        now_ms: now_ms + strike.skew_ms.unwrap_or(0),
-        ..stamp
-    };
+    let stamp = answer::Stamp { now_ms: now_ms + strike.skew_ms.unwrap_or(0), ..stamp };
     let (outcome, response) = match form {
         Some(form) => {
             let reply = assume_role(&endpoint, &strike, &form, &stamp, &head.headers);
             (reply.outcome, answer::sts(&stamp, reply))
         }
         None => {
-            let call = Call {
-                endpoint: &endpoint,
-                op,
-                body: &body.bytes,
-                strike: &strike,
-                now_ms,
-            };
+            let call = Call { endpoint: &endpoint, op, body: &body.bytes, strike: &strike, now_ms };
             match carry_out(&call, &stamp, &head.headers).await {
-                Ok(reply) => (
-                    if reply.partial { "partial" } else { "ok" },
-                    answer::ok(&stamp, reply.body),
-                ),
+                Ok(reply) => (if reply.partial { "partial" } else { "ok" }, answer::ok(&stamp, reply.body)),
                 Err(error) => (error.code, answer::error(&stamp, &error)),
             }
         }
@@ -115,11 +96,7 @@ pub(crate) async fn serve(endpoint: Arc<Endpoint>, link: Arc<Link>, request: Req
 
 /// Which operation a request asks for.
 fn what_is_asked(stamp: &answer::Stamp, method: &Method, headers: &HeaderMap, body: &[u8]) -> Asked {
-    let content_type = header(headers, CONTENT_TYPE.as_str())
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let content_type = header(headers, CONTENT_TYPE.as_str()).split(';').next().unwrap_or_default().trim();
     if method != Method::POST {
         return Asked::Refused("AccessDeniedException", answer::no_operation(stamp));
     }
@@ -145,9 +122,7 @@ fn what_is_asked(stamp: &answer::Stamp, method: &Method, headers: &HeaderMap, bo
         let refused = answer::unknown_content_type(stamp);
         return Asked::Refused("UnknownOperationException", refused);
     }
-    let operation = target
-        .strip_prefix(TARGET_PREFIX)
-        .and_then(|name| name.parse().ok());
+    let operation = target.strip_prefix(TARGET_PREFIX).and_then(|name| name.parse().ok());
     match operation.filter(|op| *op != Operation::AssumeRole) {
         Some(op) => Asked::Kinesis(op),
         None => {
@@ -234,11 +209,9 @@ fn assume_role(
             let message = format!("User is not authorized to perform: sts:AssumeRole on resource: {role}");
             refused(403, "AccessDenied", &message)
         }
-        Some(Refusal::ExpiredToken) => refused(
-            403,
-            "ExpiredToken",
-            "The security token included in the request is expired",
-        ),
+        Some(Refusal::ExpiredToken) => {
+            refused(403, "ExpiredToken", "The security token included in the request is expired")
+        }
         Some(Refusal::Throttled(probability)) if endpoint.dice() < probability.get() => {
             refused(400, "Throttling", "Rate exceeded")
         }
@@ -258,15 +231,11 @@ fn check_signature_age(headers: &HeaderMap, now_ms: i64) -> Result<(), String> {
     let (now, bound) = (amz_date(now_ms), SIGNATURE_AGE_MAX_MS);
     if signed_ms < now_ms - bound {
         let least = amz_date(now_ms - bound);
-        return Err(format!(
-            "Signature expired: {date} is now earlier than {least} ({now} - 5 min.)"
-        ));
+        return Err(format!("Signature expired: {date} is now earlier than {least} ({now} - 5 min.)"));
     }
     if signed_ms > now_ms + bound {
         let most = amz_date(now_ms + bound);
-        return Err(format!(
-            "Signature not yet current: {date} is still later than {most} ({now} + 5 min.)"
-        ));
+        return Err(format!("Signature not yet current: {date} is still later than {most} ({now} + 5 min.)"));
     }
     Ok(())
 }
@@ -296,19 +265,12 @@ fn after(
                 Payload::Events(_) => 0,
             };
             // An answer without body is cut within its head.
-            link.cut(if length > 0 {
-                Cut::BodyBytes(length / 2)
-            } else {
-                Cut::Bytes(20)
-            });
+            link.cut(if length > 0 { Cut::BodyBytes(length / 2) } else { Cut::Bytes(20) });
             Ok(response)
         }
     }
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }

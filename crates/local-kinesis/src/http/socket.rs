@@ -103,13 +103,7 @@ impl Pacing {
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream, link: Arc<Link>, endpoint: Arc<Endpoint>) -> Self {
-        Self {
-            stream,
-            link,
-            endpoint,
-            reading: Pacing::default(),
-            writing: Pacing::default(),
-        }
+        Self { stream, link, endpoint, reading: Pacing::default(), writing: Pacing::default() }
     }
 }
 
@@ -135,9 +129,7 @@ impl AsyncRead for Socket {
         let mut portion = vec![0; Pacer::portion(rate).min(buf.remaining())];
         let mut part = ReadBuf::new(&mut portion);
         ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
-        this.endpoint
-            .incoming
-            .passed(part.filled().len(), rate, Instant::now());
+        this.endpoint.incoming.passed(part.filled().len(), rate, Instant::now());
         buf.put_slice(part.filled());
         Poll::Ready(Ok(()))
     }
@@ -149,14 +141,9 @@ impl AsyncWrite for Socket {
         let rate = ready!(this.writing.poll(&this.endpoint, &this.endpoint.outgoing, cx));
         let allowance = this.link.allowance(buf);
         if allowance == Some(0) {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "cut by a fault",
-            )));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut by a fault")));
         }
-        let portion = rate
-            .map_or(usize::MAX, Pacer::portion)
-            .min(allowance.unwrap_or(usize::MAX));
+        let portion = rate.map_or(usize::MAX, Pacer::portion).min(allowance.unwrap_or(usize::MAX));
         let part = buf.get(..portion).unwrap_or(buf);
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, part))?;
         this.link.written(written);

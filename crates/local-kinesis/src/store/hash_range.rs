@@ -20,11 +20,7 @@ impl HashRange {
         let width = (u128::MAX / count).wrapping_add(u128::from(u128::MAX % count == count - 1));
         let range = |index: u128| Self {
             start: index * width,
-            end: if index + 1 == count {
-                u128::MAX
-            } else {
-                (index + 1) * width - 1
-            },
+            end: if index + 1 == count { u128::MAX } else { (index + 1) * width - 1 },
         };
         (0..count).map(range).collect()
     }
@@ -32,36 +28,20 @@ impl HashRange {
     /// Two ranges, the second beginning with `at`; none unless `at` lies within, as the service wants it.
     pub(crate) fn split(self, at: u128) -> Option<(Self, Self)> {
         let within = at > self.start.saturating_add(1) && at < self.end;
-        within.then(|| {
-            (
-                Self {
-                    start: self.start,
-                    end: at - 1,
-                },
-                Self {
-                    start: at,
-                    end: self.end,
-                },
-            )
-        })
+        within.then(|| (Self { start: self.start, end: at - 1 }, Self { start: at, end: self.end }))
     }
 
     /// One range of this one and the next; none unless `next` begins where this one ends.
     pub(crate) fn merge(self, next: Self) -> Option<Self> {
         let adjacent = self.end.checked_add(1) == Some(next.start);
-        adjacent.then_some(Self {
-            start: self.start,
-            end: next.end,
-        })
+        adjacent.then_some(Self { start: self.start, end: next.end })
     }
 }
 
 /// Where a partition key hashes to: its MD5 as a number.
 pub(crate) fn hash_of(partition_key: &str) -> u128 {
     let digest: [u8; 16] = Md5::digest(partition_key.as_bytes()).into();
-    digest
-        .iter()
-        .fold(0, |hash, byte| (hash << 8) | u128::from(*byte))
+    digest.iter().fold(0, |hash, byte| (hash << 8) | u128::from(*byte))
 }
 
 #[cfg(test)]
@@ -98,14 +78,7 @@ mod tests {
             assert_eq!(low.merge(high), Some(range));
             assert_eq!(high.merge(low), None);
         }
-        assert_eq!(
-            HashRange {
-                start: 0,
-                end: u128::MAX
-            }
-            .merge(range),
-            None
-        );
+        assert_eq!(HashRange { start: 0, end: u128::MAX }.merge(range), None);
     }
 
     #[test]

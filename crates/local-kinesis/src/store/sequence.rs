@@ -25,16 +25,8 @@ pub(crate) struct SequenceNumber {
 
 impl fmt::Display for SequenceNumber {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            created_ms,
-            index,
-            arrived_ms,
-            shard,
-        } = self;
-        write!(
-            formatter,
-            "49{created_ms:013}{index:018}{arrived_ms:013}{shard:010}"
-        )
+        let Self { created_ms, index, arrived_ms, shard } = self;
+        write!(formatter, "49{created_ms:013}{index:018}{arrived_ms:013}{shard:010}")
     }
 }
 
@@ -86,14 +78,7 @@ mod tests {
     #[test]
     fn what_is_no_sequence_number() {
         let long = "4".repeat(55);
-        for text in [
-            "",
-            "49",
-            "abc",
-            long.as_str(),
-            &"1".repeat(56),
-            &format!("49{}", "x".repeat(54)),
-        ] {
+        for text in ["", "49", "abc", long.as_str(), &"1".repeat(56), &format!("49{}", "x".repeat(54))] {
             assert_eq!(SequenceNumber::parse(text), None, "{text}");
         }
     }

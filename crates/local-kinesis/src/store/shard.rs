@@ -74,21 +74,14 @@ impl Shard {
 
     /// Takes a record; gives its sequence number.
     pub(crate) fn append(&mut self, record: Kept, events: u32, keep: bool) -> SequenceNumber {
-        assert!(
-            self.closed_ms.is_none(),
-            "{} is closed and takes no records",
-            self.id
-        );
+        assert!(self.closed_ms.is_none(), "{} is closed and takes no records", self.id);
         self.records += 1;
         self.events += u64::from(events);
         self.bytes += record.data.len() as u64;
         // The wall clock may step back; arrival times within a shard do not.
         self.last_arrived_ms = self.last_arrived_ms.max(record.arrived_ms);
         if keep {
-            self.kept.push(Kept {
-                arrived_ms: self.last_arrived_ms,
-                ..record
-            });
+            self.kept.push(Kept { arrived_ms: self.last_arrived_ms, ..record });
         }
         self.sequence_number(self.records, self.last_arrived_ms)
     }
@@ -105,16 +98,10 @@ impl Shard {
 
     /// The sequence number after the last record, once closed.
     pub(crate) fn ending(&self) -> Option<SequenceNumber> {
-        self.closed_ms
-            .map(|closed_ms| self.sequence_number(INDEX_MAX, closed_ms))
+        self.closed_ms.map(|closed_ms| self.sequence_number(INDEX_MAX, closed_ms))
     }
 
     fn sequence_number(&self, index: u64, arrived_ms: i64) -> SequenceNumber {
-        SequenceNumber {
-            created_ms: self.created_ms,
-            index,
-            arrived_ms,
-            shard: self.number,
-        }
+        SequenceNumber { created_ms: self.created_ms, index, arrived_ms, shard: self.number }
     }
 }

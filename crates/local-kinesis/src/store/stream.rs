@@ -46,18 +46,14 @@ impl Stream {
 
     /// The index of the open shard that takes this hash.
     pub(crate) fn route(&self, hash: u128) -> usize {
-        let after = self
-            .open
-            .partition_point(|index| self.shards[*index].range.start <= hash);
+        let after = self.open.partition_point(|index| self.shards[*index].range.start <= hash);
         let index = after.checked_sub(1).and_then(|before| self.open.get(before));
         *index.expect("open shards cover the hash space from 0 on")
     }
 
     /// Whether the shard takes records.
     pub(crate) fn is_open(&self, index: usize) -> bool {
-        self.shards
-            .get(index)
-            .is_some_and(|shard| shard.closed_ms.is_none())
+        self.shards.get(index).is_some_and(|shard| shard.closed_ms.is_none())
     }
 
     /// The open shards, by hash range.
@@ -72,10 +68,7 @@ impl Stream {
         if shard.closed_ms.is_some() {
             return Err(ReshardError::Closed(shard.number));
         }
-        let parents = Parents {
-            parent: Some(shard.id.clone()),
-            adjacent: None,
-        };
+        let parents = Parents { parent: Some(shard.id.clone()), adjacent: None };
         let born_ms = self.close(index, now_ms);
         self.add(low, parents.clone(), born_ms);
         self.add(high, parents, born_ms);
@@ -89,10 +82,7 @@ impl Stream {
         }
         let (lower, upper) = (&self.shards[index], &self.shards[next]);
         let range = lower.range.merge(upper.range).ok_or(ReshardError::NotAdjacent)?;
-        let parents = Parents {
-            parent: Some(lower.id.clone()),
-            adjacent: Some(upper.id.clone()),
-        };
+        let parents = Parents { parent: Some(lower.id.clone()), adjacent: Some(upper.id.clone()) };
         let born_ms = self.close(index, now_ms).max(self.close(next, now_ms));
         self.add(range, parents, born_ms);
         Ok(())
@@ -110,9 +100,7 @@ impl Stream {
     fn add(&mut self, range: HashRange, parents: Parents, now_ms: i64) {
         let index = self.shards.len();
         let number = u32::try_from(index).expect("a stream has fewer than 2^32 shards");
-        let place = self
-            .open
-            .partition_point(|open| self.shards[*open].range.start < range.start);
+        let place = self.open.partition_point(|open| self.shards[*open].range.start < range.start);
         self.shards.push(Shard::new(number, range, parents, now_ms));
         self.open.insert(place, index);
     }
@@ -120,10 +108,7 @@ impl Stream {
     /// The index of the shard that a name refers to. Only the number after the first `-` counts, as in the service.
     pub(crate) fn shard_index(name: &str) -> Option<u32> {
         let digits = name.split_once('-').map_or(name, |(_, digits)| digits);
-        let number = digits
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then(|| digits.parse::<u32>().ok())?;
+        let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u32>().ok())?;
         number.filter(|number| i32::try_from(*number).is_ok())
     }
 }
@@ -149,11 +134,7 @@ mod tests {
             next = shard.range.end.checked_add(1);
         }
         assert_eq!(next, None, "the last shard ends before 2^128 - 1");
-        let open = stream
-            .shards
-            .iter()
-            .filter(|shard| shard.closed_ms.is_none())
-            .count();
+        let open = stream.shards.iter().filter(|shard| shard.closed_ms.is_none()).count();
         assert_eq!(open, stream.open_shards().count());
     }
 
@@ -212,20 +193,8 @@ mod tests {
         stream.split(0, 1 << 100, 2000).unwrap();
         assert_eq!(stream.split(0, 1 << 100, 2000), Err(ReshardError::Closed(0)));
         assert_eq!(stream.split(1, 1 << 100, 2000), Err(ReshardError::Outside));
-        let parents: Vec<_> = stream
-            .shards
-            .iter()
-            .map(|shard| shard.parent.as_deref())
-            .collect();
-        assert_eq!(
-            parents,
-            [
-                None,
-                None,
-                Some("shardId-000000000000"),
-                Some("shardId-000000000000")
-            ]
-        );
+        let parents: Vec<_> = stream.shards.iter().map(|shard| shard.parent.as_deref()).collect();
+        assert_eq!(parents, [None, None, Some("shardId-000000000000"), Some("shardId-000000000000")]);
         check_covered(&stream);
     }
 

@@ -15,11 +15,7 @@ pub(crate) struct Throughput {
 
 impl Throughput {
     pub(crate) fn new(now_ms: i64) -> Self {
-        Self {
-            bytes: BYTES_PER_SECOND,
-            records: RECORDS_PER_SECOND,
-            at_ms: now_ms,
-        }
+        Self { bytes: BYTES_PER_SECOND, records: RECORDS_PER_SECOND, at_ms: now_ms }
     }
 
     /// Takes a record out of the allowance; false if the shard has no more now.
