@@ -40,10 +40,16 @@ impl Port {
         if addr.port() != 0 {
             // The sockets below share the port with each other, and would with those of another endpoint too.
             let probe = new_socket(addr)?;
+            probe.set_reuseaddr(true)?;
             probe.bind(addr)?;
             drop(probe.listen(BACKLOG)?);
         }
-        let listener = bound(addr)?.listen(BACKLOG)?;
+        let socket = new_socket(addr)?;
+        // Connections of an earlier run may linger.
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+        socket.bind(addr)?;
+        let listener = socket.listen(BACKLOG)?;
         let addr = listener.local_addr()?;
         Ok(Self { addr, listener: Some(listener) })
     }
@@ -60,26 +66,33 @@ impl Port {
         }
     }
 
-    /// Refuses connections from now on. The result holds the port, and listens again when asked to.
+    /// Refuses connections from now on. The result holds the port.
     fn close(&mut self) -> io::Result<TcpSocket> {
-        let holder = bound(self.addr)?;
+        let holder = self.holder()?;
         self.listener = None;
         Ok(holder)
+    }
+
+    /// A socket that shares the port with the listener. Not with `SO_REUSEADDR`: anyone who sets that as well may take a
+    /// port on which nobody listens.
+    fn holder(&self) -> io::Result<TcpSocket> {
+        let socket = new_socket(self.addr)?;
+        socket.set_reuseport(true)?;
+        socket.bind(self.addr)?;
+        Ok(socket)
+    }
+
+    /// Accepts connections again.
+    fn reopen(&mut self, holder: TcpSocket) -> io::Result<()> {
+        // For the next run, as connections inherit it.
+        holder.set_reuseaddr(true)?;
+        self.listener = Some(holder.listen(BACKLOG)?);
+        Ok(())
     }
 }
 
 fn new_socket(addr: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Connections of an earlier run may linger.
-    socket.set_reuseaddr(true)?;
-    Ok(socket)
-}
-
-fn bound(addr: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = new_socket(addr)?;
-    socket.set_reuseport(true)?;
-    socket.bind(addr)?;
-    Ok(socket)
+    if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
 }
 
 /// Serves the endpoint's address until it stops.
@@ -139,24 +152,17 @@ async fn be_down(endpoint: &Endpoint, port: &mut Port) -> bool {
                 () = endpoint.stopped() => return false,
             }
         }
-        match holder.listen(BACKLOG) {
-            Ok(listener) => {
-                port.listener = Some(listener);
-                return true;
-            }
+        let Err(error) = port.reopen(holder) else { return true };
+        tracing::error!(%error, addr = %port.addr, "cannot listen again, trying again");
+        tokio::time::sleep(RETRY_WAIT).await;
+        holder = match port.holder() {
+            Ok(holder) => holder,
             Err(error) => {
-                tracing::error!(%error, addr = %port.addr, "cannot listen again, trying again");
-                tokio::time::sleep(RETRY_WAIT).await;
-                holder = match bound(port.addr) {
-                    Ok(holder) => holder,
-                    Err(error) => {
-                        tracing::error!(%error, addr = %port.addr, "the port is lost; the endpoint stays down");
-                        endpoint.stopped().await;
-                        return false;
-                    }
-                };
+                tracing::error!(%error, addr = %port.addr, "the port is lost; the endpoint stays down");
+                endpoint.stopped().await;
+                return false;
             }
-        }
+        };
     }
 }
 

@@ -1,5 +1,7 @@
 //! Each operation, over HTTP, as a client sees it.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, and helpers of tests too")]
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,6 @@
 //! A client that is as plain as can be: one connection per request, nothing hidden, every way of failing told apart.
 #![expect(dead_code, reason = "each test file uses another part")]
+#![expect(clippy::unwrap_used, reason = "a test may panic, and helpers of tests too")]
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -70,6 +71,8 @@ async fn exchange_forever(addr: SocketAddr, request: &[u8]) -> Outcome {
     let mut stream = match TcpStream::connect(addr).await {
         Ok(stream) => stream,
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Outcome::Refused,
+        // The listener was closed between the kernel's accepting and ours.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => return Outcome::Reset(Vec::new()),
         Err(error) => panic!("cannot connect: {error}"),
     };
     if stream.write_all(request).await.is_err() {
@@ -148,17 +151,10 @@ pub(crate) async fn answer(server: &Server, operation: &str, body: &Value) -> An
 }
 
 /// A request of Kinesis that succeeds; null if the answer is empty.
-#[track_caller]
-pub(crate) fn call<'a>(
-    server: &'a Server,
-    operation: &'a str,
-    body: Value,
-) -> impl Future<Output = Value> + 'a {
-    async move {
-        let answer = answer(server, operation, &body).await;
-        assert_eq!(answer.status, 200, "{operation} {}: {}", short(&body), answer.text());
-        if answer.body.is_empty() { Value::Null } else { answer.json() }
-    }
+pub(crate) async fn call(server: &Server, operation: &str, body: Value) -> Value {
+    let answer = answer(server, operation, &body).await;
+    assert_eq!(answer.status, 200, "{operation} {}: {}", short(&body), answer.text());
+    if answer.body.is_empty() { Value::Null } else { answer.json() }
 }
 
 /// A request of Kinesis that fails; gives the error's code and message.
