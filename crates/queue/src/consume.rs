@@ -4,6 +4,7 @@ use std::{io, mem};
 
 use crate::{
     batch::Sequence,
+    catalog,
     cursor::Cursor,
     format::segment_name,
     quarantine,
@@ -64,9 +65,21 @@ impl<S: Storage> Queue<S> {
         }
         let (reclaimed_segments, reclaimed_bytes) = self.reclaim(cursor.acked)?;
         if self.catalog.flush_when_due() {
-            self.other.catalog = self.storage.directory_bytes(crate::catalog::DIRECTORY)?;
+            self.other.catalog = catalog::disk_bytes(&self.storage)?;
         }
         Ok(CheckpointOutcome { acked: Sequence(cursor.acked), reclaimed_segments, reclaimed_bytes })
+    }
+
+    /// The oldest batch that may hold events at or after `time_ms` (milliseconds since the Unix
+    /// epoch), to the segment; the durable position if there is none.
+    pub fn first_since(&mut self, time_ms: i64) -> Sequence {
+        let known = self.catalog.first_since(time_ms);
+        let state = self.view.lock();
+        let reaches =
+            |segment: &&Segment| segment.summary.batches > 0 && segment.summary.last_time_ms >= time_ms;
+        // The catalog knows what is sealed; without it, and for the tail, there is the list.
+        let first = known.or_else(|| state.segments.iter().find(reaches).map(|segment| segment.base));
+        Sequence(first.unwrap_or(state.durable))
     }
 
     /// What the queue holds right now.

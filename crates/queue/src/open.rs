@@ -217,7 +217,7 @@ fn other_bytes<S: Storage>(storage: &S, checkpoint: &Checkpoint<S>) -> io::Resul
     Ok(OtherBytes {
         fixed: checkpoint.disk_bytes()? + LOCK_BYTES,
         quarantine: storage.directory_bytes(quarantine::DIRECTORY)?,
-        catalog: storage.directory_bytes(catalog::DIRECTORY)?,
+        catalog: catalog::disk_bytes(storage)?,
         unfinished: 0,
     })
 }

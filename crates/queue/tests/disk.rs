@@ -1,7 +1,14 @@
 //! The queue on a real directory.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its case has failed")]
+
+use std::{fs, path::Path};
+
 use bytes::Bytes;
-use millpond_queue::{BatchInfo, Fs, OpenError, Options, Queue, Sequence};
+use millpond_queue::{
+    BatchInfo, Finding, Fs, OpenError, Options, Queue, Recovery, Sequence,
+    inspect::{self, Entry, SegmentState},
+};
 
 fn options() -> Options {
     Options { segment_bytes_max: 64 << 10, size_bytes_max: 64 << 20, free_bytes_min: 0, ..Options::default() }
@@ -49,7 +56,7 @@ fn check_reads(queue: &Queue<Fs>, from: u64, end: u64) {
 #[test]
 fn what_is_committed_is_read_until_it_is_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut queue, recovery) = Queue::open(Fs::create(directory.path()).unwrap(), options()).unwrap();
+    let (mut queue, recovery) = open(directory.path());
     assert_eq!((recovery.segments, recovery.findings.len()), (0, 0));
     append(&mut queue, 3);
     check_reads(&queue, 1, 1);
@@ -121,4 +128,160 @@ fn a_second_owner_is_told_who_the_first_one_is() {
     drop(queue);
     Queue::open(Fs::create(directory.path()).unwrap(), options()).unwrap();
     drop(reader);
+}
+
+fn open(directory: &Path) -> (Queue<Fs>, Recovery) {
+    Queue::open(Fs::create(directory).unwrap(), options()).unwrap()
+}
+
+/// Fills a queue with `batches` batches in segments of a few.
+fn fill(directory: &Path, batches: u64) {
+    let (mut queue, _) = open(directory);
+    for _ in 0..batches {
+        append(&mut queue, 1);
+        assert!(queue.commit().unwrap().upto > Sequence::FIRST);
+    }
+    queue.close().unwrap();
+}
+
+#[test]
+fn a_catalog_that_is_lost_or_damaged_costs_nothing() {
+    let damage: [(&str, fn(&Path)); 4] = [
+        ("deleted", |catalog| fs::remove_dir_all(catalog).unwrap()),
+        ("a file in its place", |catalog| {
+            fs::remove_dir_all(catalog).unwrap();
+            fs::write(catalog, b"not a directory").unwrap();
+        }),
+        ("garbage in its file", |catalog| fs::write(catalog.join("db"), [0x5A; 100_000]).unwrap()),
+        ("its file cut in half", |catalog| {
+            let db = fs::read(catalog.join("db")).unwrap();
+            fs::write(catalog.join("db"), &db[..db.len() / 2 + 7]).unwrap();
+        }),
+    ];
+    for (what, damage) in damage {
+        let directory = tempfile::tempdir().unwrap();
+        fill(directory.path(), 60);
+        damage(&directory.path().join("catalog"));
+        let (mut queue, recovery) = open(directory.path());
+        println!("{what}: {:?}", recovery.findings);
+        check_reads(&queue, 1, 61);
+        let first = queue.first_since(40);
+        assert!((30..=40).contains(&first.0), "{what}: {first}");
+        append(&mut queue, 1);
+        assert_eq!(queue.commit().unwrap().upto, Sequence(62), "{what}");
+        queue.close().unwrap();
+    }
+}
+
+#[test]
+fn the_catalog_finds_times() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path(), 60);
+    let (mut queue, recovery) = open(directory.path());
+    assert_eq!(recovery.findings, []);
+    for time_ms in [i64::MIN, 0, 1, 30, 65, 66, i64::MAX] {
+        let first = queue.first_since(time_ms).0;
+        let (mut before, mut from) = (0, 0);
+        for sequence in 1..61 {
+            let last_time_ms = sequence as i64 + 5;
+            match sequence < first {
+                true => before = before.max(last_time_ms),
+                false => from = from.max(last_time_ms),
+            }
+        }
+        assert!(before < time_ms || before == 0, "{time_ms}: {first}");
+        assert!(from >= time_ms || first == 61, "{time_ms}: {first}");
+    }
+}
+
+fn names_and_times(directory: &Path) -> Vec<(String, std::time::SystemTime, u64)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let (entry, metadata) = entry.map(|entry| (entry.path(), entry.metadata().unwrap())).unwrap();
+        all.push((entry.display().to_string(), metadata.modified().unwrap(), metadata.len()));
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn looking_changes_nothing_and_needs_no_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path(), 50);
+    let (mut queue, _) = open(directory.path());
+    append(&mut queue, 3);
+    assert_eq!(queue.commit().unwrap().upto, Sequence(54));
+    for sequence in 1..20 {
+        queue.ack(Sequence(sequence));
+    }
+    // What is appended and not committed is not there.
+    append(&mut queue, 1);
+    queue.checkpoint().unwrap();
+
+    let before = names_and_times(directory.path());
+    let storage = Fs::existing(directory.path()).unwrap();
+    let overview = inspect::overview(&storage).unwrap();
+    let first = overview.segments[0].first;
+    assert_eq!(overview.acked, Some(Sequence(20)));
+    assert_eq!(overview.pending_batches, 54 - 20);
+    assert_eq!(overview.disk_bytes, storage_bytes(directory.path()));
+    let states: Vec<_> = overview.segments.iter().map(|segment| segment.state).collect();
+    assert_eq!(states.last(), Some(&SegmentState::Active));
+    assert!(states[1..states.len() - 1].iter().all(|&state| state == SegmentState::Sealed), "{states:?}");
+    let batches: u64 = overview.segments.iter().map(|segment| segment.batches).sum();
+    assert_eq!(batches, 54 - first.0);
+    let events: u64 = overview.segments.iter().map(|segment| segment.events).sum();
+    assert_eq!(events, (first.0..54).map(|sequence| sequence % 7).sum::<u64>());
+
+    for from in [first.0, 25, 53, 54] {
+        let mut expected = from;
+        for entry in inspect::entries(storage.clone(), Sequence(from)) {
+            match entry.unwrap() {
+                Entry::Frame(frame) => {
+                    assert_eq!(frame.sequence, Sequence(expected));
+                    assert_eq!(frame.payload, payload(expected));
+                }
+                other => panic!("{other:?}"),
+            }
+            expected += 1;
+        }
+        assert_eq!(expected, 54);
+    }
+    assert_eq!(names_and_times(directory.path()), before);
+    drop(queue);
+}
+
+fn storage_bytes(directory: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        bytes += match path.is_dir() {
+            true => storage_bytes(&path),
+            false => path.metadata().unwrap().blocks() * 512,
+        };
+    }
+    bytes
+}
+
+#[test]
+fn damage_is_shown_by_a_look() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path(), 20);
+    let name = format!("{:020}.seg", 1);
+    let mut bytes = fs::read(directory.path().join(&name)).unwrap();
+    bytes[4096 + 100] ^= 1;
+    fs::write(directory.path().join(&name), bytes).unwrap();
+    let storage = Fs::existing(directory.path()).unwrap();
+    let entries: Vec<_> = inspect::entries(storage, Sequence::FIRST).map(Result::unwrap).collect();
+    let damaged: Vec<_> = entries.iter().filter(|entry| matches!(entry, Entry::Damaged { .. })).collect();
+    assert_eq!((entries.len(), damaged.len()), (20, 1));
+    match damaged[0] {
+        Entry::Damaged { file, position: 4096, first: Sequence(1), end: Sequence(2), .. } => {
+            assert_eq!(*file, name);
+        }
+        other => panic!("{other:?}"),
+    }
+    let (_, recovery) = open(directory.path());
+    assert!(!recovery.findings.iter().any(Finding::is_loss), "found when it is read, not before");
 }

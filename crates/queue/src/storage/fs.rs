@@ -74,19 +74,21 @@ fn create_directories(directory: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
+/// What a file, or a directory with all below it, occupies. What goes away while we look
+/// occupies nothing.
 fn occupied_bytes(path: &Path) -> io::Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        // A file may go away while we look; then it occupies nothing.
-        match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => bytes += occupied_bytes(&entry.path())?,
-            Ok(metadata) => bytes += metadata.blocks() * 512,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        metadata => metadata?,
+    };
+    if !metadata.is_dir() {
+        return Ok(metadata.blocks() * 512);
     }
-    Ok(bytes)
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    entries.map(|entry| occupied_bytes(&entry?.path())).sum()
 }
 
 impl Storage for Fs {
@@ -177,10 +179,7 @@ impl Storage for Fs {
     }
 
     fn directory_bytes(&self, directory: &str) -> io::Result<u64> {
-        match occupied_bytes(&self.path(directory)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            bytes => bytes,
-        }
+        occupied_bytes(&self.path(directory))
     }
 
     fn random(&self) -> u64 {

@@ -429,7 +429,8 @@ impl Storage for Mem {
 
     fn directory_bytes(&self, directory: &str) -> io::Result<u64> {
         let disk = self.disk();
-        let inodes = disk.names.iter().filter(|(name, _)| name.starts_with(directory));
+        let inodes =
+            disk.names.iter().filter(|(name, _)| directory.is_empty() || directory_of(name) == directory);
         Ok(inodes.map(|(_, inode)| disk.inodes[inode].allocated).sum())
     }
 
