@@ -33,7 +33,8 @@ pub struct BatcherOptions {
     pub record_bytes_max: usize,
     /// With [`Format::Event`]: records in a batch, 1 to 500. Otherwise not used.
     pub records_max: usize,
-    /// With [`Format::Event`]: bytes of all records with their keys. Otherwise not used.
+    /// With [`Format::Event`]: bytes of all records with their keys; an event that is larger by
+    /// itself has a batch of its own. 1 KiB to 10 MiB. Otherwise not used.
     pub request_bytes_max: usize,
     /// How long the first event of a batch waits for company.
     pub flush_period: Duration,
@@ -130,13 +131,22 @@ impl Batcher {
         }
         flatten(&mut self.open.buffer[begin..]);
 
-        let key_begin = self.choose_key(begin);
-        if self.never_fits(begin, key_begin) {
+        let key_begin = self.open.table.keys.len();
+        let mut begins_record = self.open.events == 0 || self.options.format == Format::Event;
+        if begins_record {
+            self.choose_key(begin);
+        }
+        let fits_beside = self.open.events == 0 || self.fits_beside();
+        if !fits_beside && !begins_record {
+            begins_record = true;
+            self.choose_key(begin);
+        }
+        if begins_record && self.never_fits(begin, key_begin) {
             self.open.table.keys.truncate(key_begin);
             return Push { oversize: Some(self.open.buffer.split_off(begin)), ..Push::default() };
         }
         let mut push = Push::default();
-        if self.open.events > 0 && !self.fits_beside(begin, key_begin) {
+        if !fits_beside {
             push.sealed_before = Some(self.seal_before(begin, key_begin));
         }
         self.add(now, time_ms);
@@ -224,14 +234,9 @@ impl Batcher {
         }
     }
 
-    /// Appends the key of the record that the event at `begin` starts, if it starts one. Returns
-    /// where that key begins.
-    fn choose_key(&mut self, begin: usize) -> usize {
+    /// Appends the key of the record that the event at `begin` starts.
+    fn choose_key(&mut self, begin: usize) {
         let keys = &mut self.open.table.keys;
-        let key_begin = keys.len();
-        if self.options.format != Format::Event && self.open.events > 0 {
-            return key_begin;
-        }
         match &self.options.partition_key {
             PartitionKey::Random => record::push_random_key(&mut self.random, keys),
             PartitionKey::Fixed(key) => keys.push_str(key),
@@ -240,7 +245,6 @@ impl Batcher {
                 None => record::push_random_key(&mut self.random, keys),
             },
         }
-        key_begin
     }
 
     /// Bytes of one record that holds only a body of `body` bytes with `events` events.
@@ -253,37 +257,26 @@ impl Batcher {
         }
     }
 
-    /// Whether the event at `begin` is too large even for a batch of its own.
+    /// Whether the event at `begin`, with the key that was chosen for it, is too large for a record
+    /// of its own.
     fn never_fits(&self, begin: usize, key_begin: usize) -> bool {
         let size = self.open.buffer.len() - begin;
         let key = self.open.table.keys.len() - key_begin;
-        match self.options.format {
-            Format::Event => size + key > self.options.record_bytes_max.min(self.options.request_bytes_max),
-            // An event that is not the first of its record has no key of its own yet. The longest
-            // key is counted then, so that the answer does not depend on the events before it.
-            Format::Gzip | Format::Ndjson | Format::Opaque => {
-                let key = if key == 0 { self.longest_key() } else { key };
-                self.record_bytes(1, size + 1, key) > self.options.record_bytes_max
-            }
-        }
+        let body = match self.options.format {
+            Format::Event => size,
+            Format::Gzip | Format::Ndjson | Format::Opaque => size + 1,
+        };
+        self.record_bytes(1, body, key) > self.options.record_bytes_max
     }
 
-    fn longest_key(&self) -> usize {
-        match &self.options.partition_key {
-            PartitionKey::Random => record::RANDOM_KEY_BYTES,
-            PartitionKey::Fixed(key) => key.len(),
-            PartitionKey::Field(_) => limits::PARTITION_KEY_BYTES_MAX,
-        }
-    }
-
-    /// Whether the event at `begin` fits into the batch that earlier events opened.
-    fn fits_beside(&self, begin: usize, key_begin: usize) -> bool {
+    /// Whether the event at the end of the buffer fits into the batch that earlier events opened.
+    /// With [`Format::Event`] its key is chosen already and counts.
+    fn fits_beside(&self) -> bool {
         let body = self.open.buffer.len() - self.room();
         let keys = self.open.table.keys.len();
         match self.options.format {
             Format::Event => body + keys <= self.options.request_bytes_max,
             Format::Gzip | Format::Ndjson | Format::Opaque => {
-                debug_assert!(key_begin == keys && begin > self.room());
                 self.record_bytes(self.open.events + 1, body + 1, keys) <= self.options.record_bytes_max
             }
         }
@@ -301,9 +294,6 @@ impl Batcher {
         let sealed = self.seal().expect("there are events before this one");
         self.open.buffer = buffer;
         self.open.table.keys = key;
-        if self.open.table.keys.is_empty() {
-            self.choose_key(self.room());
-        }
         sealed
     }
 

@@ -154,6 +154,16 @@ fn event_records_end_by_count_and_by_bytes() {
 }
 
 #[test]
+fn an_event_larger_than_a_request_goes_alone() {
+    let mut batcher = Batcher::new(options(Format::Event, 8192));
+    assert!(push(&mut batcher, &event(100)).full.is_none());
+    let push = push(&mut batcher, &event(8000));
+    assert_eq!(push.sealed_before.expect("the one before").events(), 1);
+    assert_eq!(push.full.expect("the large one").events(), 1);
+    assert!(push.oversize.is_none());
+}
+
+#[test]
 fn keys_come_from_where_they_should() {
     let keys = |format: Format, partition_key: PartitionKey, lines: &[&str]| {
         let mut batcher = Batcher::with_seed(BatcherOptions { partition_key, ..options(format, 1024) }, 1);

@@ -8,7 +8,24 @@ use libdeflater::{CompressionLvl, Compressor};
 use crate::batch::{Batch, BatchMeta, Format, TableBuilder};
 use crate::record::{HEADER_BYTES_MAX, header_len, header_line};
 
-/// TODO figures.
+/// The gzip level unless the configuration says otherwise.
+///
+/// Measured on records of 1 MiB with real lines of seven sources, wrapped as `_raw`, `_time`, `host`
+/// and `source` (`examples/compression_levels.rs`; processor time on a 2.8 GHz Xeon; the mean of each
+/// source alone and of all mixed line by line; in brackets all mixed):
+///
+/// | level | ratio | MB/s |
+/// |---|---|---|
+/// | 1 | 12.0 (9.9) | 440 (383) |
+/// | 3 | 12.4 (10.4) | 297 (226) |
+/// | 5 | 13.3 (11.0) | 241 (194) |
+/// | **6** | **14.5 (11.4)** | **199 (165)** |
+/// | 7 | 15.4 (12.6) | 135 (118) |
+/// | 9 | 15.7 (12.7) | 60 (61) |
+///
+/// From 5 to 6, a fifth more work saves 8 % of the bytes; from 6 to 7, half as much work again saves
+/// 6 %; beyond that, twice the work saves 2 %. Bytes are what a thin link and a full disk lack, and
+/// a core at level 6 packs a hundred times what such a link carries.
 pub const COMPRESSION_LEVEL_DEFAULT: u8 = 6;
 
 /// Events that will become one [`Batch`]: sealed, not yet encoded. Send it to a worker.

@@ -17,7 +17,8 @@ pub struct OutputOptions {
     /// Verify with ListShards; otherwise with DescribeStream, which has 10 calls per second for the
     /// whole account.
     pub use_list_shards: bool,
-    /// Bytes of one PutRecords call: data before base64, and keys. At most 10 MiB.
+    /// Bytes of one PutRecords call: data before base64, and keys. At most 10 MiB. A record that is
+    /// larger by itself has a call of its own.
     pub request_bytes_max: usize,
     /// Records of one PutRecords call, 1 to 500.
     pub request_records_max: usize,
