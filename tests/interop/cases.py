@@ -39,12 +39,12 @@ class Bench:
         """A stream of this test's own."""
         return Stream(self.endpoint, self.directory.name, shards)
 
-    def logs(self, numbered: int) -> list[tuple[str, str]]:
-        """Copies the fixtures and writes so many numbered lines; the events that they must become."""
+    def logs(self, lines_max: int, numbered: int) -> list[tuple[str, str]]:
+        """Copies up to so many lines of each fixture and writes numbered ones; the events that they must become."""
         expected = []
         for name in LOGS:
             path = self.directory / "logs" / name
-            path.write_bytes((self.fixtures / name).read_bytes())
+            path.write_bytes(b"".join(line + b"\n" for line in lines_of(self.fixtures / name)[:lines_max]))
             expected += expected_text(str(path), lines_of(path))
         return expected + self.numbered("numbered.log", 0, numbered)
 
@@ -65,6 +65,9 @@ class Bench:
     def configure_inputs(self, stream: Stream, inputs: dict, *settings: dict, auth: dict | None = None) -> None:
         """Inputs of the test's own, and an output."""
         output = {"max_record_size": f"{RECORD_BYTES_MAX // 1024} KiB"}
+        if self.endpoint.name == "moto":
+            # It numbers records without a lock, and loses some of those that come at the same time.
+            output["concurrency"] = 1
         for one in settings:
             output |= one
         self.forwarder.configure(self.endpoint, stream.name, inputs, output, auth)
@@ -111,8 +114,8 @@ def count(stream: Stream, form: str) -> int:
 def forwards(bench: Bench, form: str, backpressure: dict) -> None:
     """Fixtures and numbered lines through one record format."""
     stream = bench.stream()
-    # A record for each event is slow work for the endpoints, so there are fewer then.
-    expected = bench.logs(1000 if form == "event" else 5000)
+    # A record for each event is slow work for the endpoints, so there are fewer then; the long line is among them.
+    expected = bench.logs(700, 300) if form == "event" else bench.logs(2000, 5000)
     bench.configure(stream, FORMS[form], backpressure)
     bench.forward(stream, form, expected)
     if len(stream.records) < 2:
