@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-
 use crate::{Counts, Operation};
 
 /// The counters behind [`Counts`].
@@ -19,6 +17,15 @@ pub(crate) struct Tally {
     body_bytes: AtomicU64,
     pub(crate) malformed_records: Arc<AtomicU64>,
     connections: AtomicU64,
+}
+
+/// What one put has written and refused.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Put {
+    pub(crate) records: u64,
+    pub(crate) refused: u64,
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Tally {
@@ -37,13 +44,11 @@ impl Tally {
         *requests.entry(operation).or_default().entry(outcome).or_default() += 1;
     }
 
-    /// A put wrote these records and refused so many.
-    pub(crate) fn put(&self, written: &[Bytes], events: u64, refused: usize) {
-        let bytes: usize = written.iter().map(Bytes::len).sum();
-        self.records.fetch_add(written.len() as u64, Ordering::Relaxed);
-        self.records_refused.fetch_add(refused as u64, Ordering::Relaxed);
-        self.events.fetch_add(events, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    pub(crate) fn put(&self, put: Put) {
+        self.records.fetch_add(put.records, Ordering::Relaxed);
+        self.records_refused.fetch_add(put.refused, Ordering::Relaxed);
+        self.events.fetch_add(put.events, Ordering::Relaxed);
+        self.bytes.fetch_add(put.bytes, Ordering::Relaxed);
     }
 
     /// The totals; those by shard are left to the caller.

@@ -9,6 +9,7 @@ mod stream;
 pub(crate) mod sts;
 mod target;
 mod wire;
+mod write;
 
 use std::sync::MutexGuard;
 

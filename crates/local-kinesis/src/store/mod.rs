@@ -9,7 +9,7 @@ mod throughput;
 use std::collections::BTreeMap;
 
 use crate::{KeptRecord, ShardCounts};
-pub(crate) use shard::{Kept, Shard};
+pub(crate) use shard::{Arrival, Kept, Shard};
 pub(crate) use stream::{ReshardError, Stream};
 
 /// The streams of one account in one region.

@@ -41,6 +41,14 @@ pub(crate) struct Kept {
     pub(crate) data: Bytes,
 }
 
+/// A record as it comes in.
+pub(crate) struct Arrival<'a> {
+    pub(crate) data: &'a Bytes,
+    pub(crate) partition_key: &'a str,
+    /// Unix time.
+    pub(crate) ms: i64,
+}
+
 /// Where shards come from.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Parents {
@@ -73,15 +81,19 @@ impl Shard {
     }
 
     /// Takes a record; gives its sequence number.
-    pub(crate) fn append(&mut self, record: Kept, events: u32, keep: bool) -> SequenceNumber {
+    pub(crate) fn append(&mut self, arrival: Arrival<'_>, events: u32, keep: bool) -> SequenceNumber {
         assert!(self.closed_ms.is_none(), "{} is closed and takes no records", self.id);
         self.records += 1;
         self.events += u64::from(events);
-        self.bytes += record.data.len() as u64;
+        self.bytes += arrival.data.len() as u64;
         // The wall clock may step back; arrival times within a shard do not.
-        self.last_arrived_ms = self.last_arrived_ms.max(record.arrived_ms);
+        self.last_arrived_ms = self.last_arrived_ms.max(arrival.ms);
         if keep {
-            self.kept.push(Kept { arrived_ms: self.last_arrived_ms, ..record });
+            self.kept.push(Kept {
+                arrived_ms: self.last_arrived_ms,
+                partition_key: arrival.partition_key.into(),
+                data: arrival.data.clone(),
+            });
         }
         self.sequence_number(self.records, self.last_arrived_ms)
     }
