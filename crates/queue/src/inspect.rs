@@ -304,8 +304,7 @@ impl<F: StorageFile> Opened<F> {
             Content::Open { walk, bounds } => {
                 let bounds = *bounds;
                 walk.read_payloads(false);
-                loop {
-                    let Content::Open { walk, .. } = &mut self.content else { break };
+                while let Content::Open { walk, .. } = &mut self.content {
                     match walk.step(&self.file, bounds)? {
                         Step::Frame { header, .. } => {
                             summary.add(&header.info, header.payload_len);

@@ -49,8 +49,11 @@ fn disk(groups: &[u64], close: bool) -> Mem {
 
 const SEGMENT: &str = "00000000000000000001.seg";
 
+/// The sequences read, what opening found, and the queue.
+type Read = (Vec<u64>, Vec<Finding>, Queue<Mem>);
+
 /// Opens the queue, reads everything, and checks each frame against what was written.
-fn read(mem: &Mem) -> Result<(Vec<u64>, Vec<Finding>, Queue<Mem>), OpenError> {
+fn read(mem: &Mem) -> Result<Read, OpenError> {
     let (queue, recovery) = Queue::open(mem.clone(), options())?;
     let mut reader = queue.reader(Sequence::FIRST);
     let mut read = Vec::new();

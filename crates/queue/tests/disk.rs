@@ -64,7 +64,7 @@ fn what_is_committed_is_read_until_it_is_acknowledged() {
     check_reads(&queue, 1, 4);
     for _ in 0..20 {
         append(&mut queue, 5);
-        queue.commit().unwrap().upto;
+        assert!(queue.commit().unwrap().upto > Sequence(5));
     }
     check_reads(&queue, 1, 104);
     check_reads(&queue, 50, 104);
@@ -146,7 +146,8 @@ fn fill(directory: &Path, batches: u64) {
 
 #[test]
 fn a_catalog_that_is_lost_or_damaged_costs_nothing() {
-    let damage: [(&str, fn(&Path)); 4] = [
+    type Damage = fn(&Path);
+    let damage: [(&str, Damage); 4] = [
         ("deleted", |catalog| fs::remove_dir_all(catalog).unwrap()),
         ("a file in its place", |catalog| {
             fs::remove_dir_all(catalog).unwrap();

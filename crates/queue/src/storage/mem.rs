@@ -10,7 +10,10 @@ use std::{
     collections::BTreeMap,
     io::{self, IoSlice},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{
@@ -142,6 +145,12 @@ impl Mem {
         self.disk().stop_after = Some(calls);
     }
 
+    /// Whether [`Mem::stop_after`] has stopped everything.
+    pub fn is_stopped(&self) -> bool {
+        let disk = self.disk();
+        disk.stop_after.is_some_and(|after| disk.calls >= after)
+    }
+
     /// Makes the disk larger or smaller.
     pub fn set_capacity(&self, bytes: u64) {
         self.disk().capacity_bytes = bytes;
@@ -229,15 +238,12 @@ impl Mem {
 
     fn look(&self, call: Call, name: &str) -> io::Result<MutexGuard<'_, Disk>> {
         let disk = self.disk();
-        if disk.stop_after.is_some_and(|after| disk.calls >= after) {
-            return Err(io::Error::other("stopped"));
-        }
         self.faults.check(call, name)?;
         Ok(disk)
     }
 
     fn file(&self, name: &str, inode: u64) -> MemFile {
-        MemFile { mem: self.clone(), name: name.to_owned(), inode }
+        MemFile { mem: self.clone(), name: name.to_owned(), inode, failed: AtomicBool::new(false) }
     }
 }
 
@@ -455,6 +461,18 @@ pub struct MemFile {
     mem: Mem,
     name: String,
     inode: u64,
+    /// A sync failed: whoever goes on with this file would be told lies.
+    failed: AtomicBool,
+}
+
+impl MemFile {
+    fn check_not_failed(&self) {
+        assert!(
+            !self.failed.load(Ordering::Relaxed),
+            "{} is written to or synced again after a sync of it failed",
+            self.name
+        );
+    }
 }
 
 impl StorageFile for MemFile {
@@ -468,6 +486,7 @@ impl StorageFile for MemFile {
     }
 
     fn write_vectored_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        self.check_not_failed();
         let failing = self.mem.faults.take(Call::Write, &self.name);
         let mut disk = self.mem.count()?;
         let mut bytes: Vec<u8> = buffers.iter().flat_map(|buffer| buffer.iter().copied()).collect();
@@ -493,10 +512,12 @@ impl StorageFile for MemFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.check_not_failed();
         let mut disk = match self.mem.change(Call::SyncData, &self.name) {
             Ok(disk) => disk,
             Err(error) => {
                 // The kernel says so once, and forgets that the pages were to be written.
+                self.failed.store(true, Ordering::Relaxed);
                 let mut disk = self.mem.disk();
                 if error.raw_os_error().is_some() {
                     disk.inode(self.inode).pending.clear();

@@ -1,9 +1,6 @@
-//! Random histories with crashes, against a model that knows what may be there afterwards.
-//!
-//! `QUEUE_HISTORIES` sets how many, `QUEUE_SEED` runs one. A failure prints its seed.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its case has failed")]
+//! The queue beside a model that knows what may be there after anything.
 
-use std::{collections::BTreeMap, env};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use millpond_queue::{
@@ -14,9 +11,9 @@ use millpond_queue::{
     },
 };
 
-const CAPACITY: u64 = 1 << 20;
+pub(crate) const CAPACITY: u64 = 1 << 20;
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         segment_bytes_max: 8 << 10,
         size_bytes_max: 160 << 10,
@@ -26,20 +23,8 @@ fn options() -> Options {
     }
 }
 
-struct Dice(fastrand::Rng);
-
-impl Choose for Dice {
-    fn choose(&mut self, count: usize) -> usize {
-        self.0.usize(..count)
-    }
-
-    fn scatters(&self) -> bool {
-        true
-    }
-}
-
 #[derive(Debug, Clone, Copy)]
-enum Op {
+pub(crate) enum Op {
     Append {
         bytes: usize,
     },
@@ -69,48 +54,14 @@ enum Op {
     },
 }
 
-fn op(random: &mut fastrand::Rng) -> Op {
-    match random.u32(..100) {
-        0..35 => Op::Append { bytes: [0, 30, 400, 1_500, 3_000, 9_000][random.usize(..6)] },
-        35..55 => Op::Commit,
-        55..68 => Op::Read { batches: random.usize(1..6) },
-        68..80 => Op::Ack { back: random.usize(..3) },
-        80..85 => Op::Checkpoint,
-        85..87 => Op::Close,
-        87..89 => Op::Kill,
-        89..93 => Op::Cut,
-        93..97 => Op::Fail {
-            call: [
-                Call::Create,
-                Call::Rename,
-                Call::SyncDirectory,
-                Call::Write,
-                Call::Write,
-                Call::SyncData,
-                Call::SyncData,
-                Call::Allocate,
-                Call::SetLen,
-                Call::Remove,
-                Call::Read,
-                Call::Open,
-                Call::FreeBytes,
-            ][random.usize(..13)],
-            errno: [Fault::EIO, Fault::ENOSPC][random.usize(..2)],
-            after: random.u64(..3),
-            written: [0, 1, 100, 700][random.usize(..4)],
-        },
-        _ => Op::Free { bytes: [0, 10_000, 40_000, CAPACITY][random.usize(..4)] },
-    }
-}
-
 /// What a batch contains, by a number that is never used again.
 fn payload(id: u64, bytes: usize) -> Bytes {
     let mut random = fastrand::Rng::with_seed(id);
     std::iter::repeat_with(|| random.u8(..)).take(bytes).collect()
 }
 
-struct World {
-    mem: Mem,
+pub(crate) struct World {
+    pub(crate) mem: Mem,
     queue: Option<Queue<Mem>>,
     reader: Option<Reader<Mem>>,
     next_id: u64,
@@ -126,9 +77,9 @@ struct World {
 }
 
 impl World {
-    fn new() -> World {
-        let mut world = World {
-            mem: Mem::new(CAPACITY),
+    pub(crate) fn new(mem: Mem) -> World {
+        World {
+            mem,
             queue: None,
             reader: None,
             next_id: 0,
@@ -138,22 +89,42 @@ impl World {
             read: Vec::new(),
             acked: 1,
             acked_saved: 1,
-        };
-        world.open();
-        world
+        }
+    }
+
+    /// The same expectations of another disk.
+    pub(crate) fn on(&self, mem: Mem) -> World {
+        World {
+            mem,
+            queue: None,
+            reader: None,
+            next_id: self.next_id,
+            durable: self.durable.clone(),
+            durable_end: self.durable_end,
+            staged: self.staged.clone(),
+            read: Vec::new(),
+            acked: self.acked,
+            acked_saved: self.acked_saved,
+        }
     }
 
     /// Opens the queue and compares everything in it with what may be there.
-    fn open(&mut self) {
+    pub(crate) fn open(&mut self) {
         self.queue = None;
         self.reader = None;
         // What was to go wrong may go wrong now; then the next attempt succeeds.
         let opened = Queue::open(self.mem.clone(), options()).or_else(|error| {
             assert!(matches!(error, OpenError::Io { .. }), "{error}");
+            if self.mem.is_stopped() {
+                return Err(error);
+            }
             self.mem.faults().clear();
             Queue::open(self.mem.clone(), options())
         });
-        let (queue, recovery) = opened.unwrap();
+        let (queue, recovery) = match opened {
+            Err(_) if self.mem.is_stopped() => return,
+            opened => opened.unwrap(),
+        };
         self.mem.faults().clear();
         let losses = recovery.findings.iter().filter(|finding| finding.is_loss()).count();
         assert_eq!(losses, 0, "{recovery:?}");
@@ -174,6 +145,9 @@ impl World {
         self.read.clear();
         let mut reader = queue.reader(queue.acked());
         for sequence in acked..end {
+            if self.mem.is_stopped() {
+                return;
+            }
             let frame = reader.next().unwrap().expect("a durable batch");
             assert_eq!(frame.sequence, Sequence(sequence));
             assert_eq!(frame.payload, self.durable[&sequence]);
@@ -194,15 +168,17 @@ impl World {
         assert_eq!(stats.events, pending.map(|(sequence, _)| sequence).sum::<u64>(), "{stats:?}");
     }
 
-    fn run(&mut self, op: Op, random: &mut fastrand::Rng) {
+    pub(crate) fn run(&mut self, op: Op, choose: &mut dyn Choose) {
+        if self.queue.is_none() || self.mem.is_stopped() {
+            return; // The process is dead.
+        }
         match op {
             Op::Kill => {
                 self.queue = None;
                 return self.open();
             }
             Op::Cut => {
-                let mut dice = Dice(random.fork());
-                self.mem = self.mem.crash(&mut dice);
+                self.mem = self.mem.crash(choose);
                 self.mem.set_capacity(CAPACITY);
                 return self.open();
             }
@@ -246,6 +222,9 @@ impl World {
                     self.acked_saved = self.acked;
                 }
             }
+        }
+        if self.mem.is_stopped() {
+            return;
         }
         let queue = self.queue.as_ref().unwrap();
         let used = self.mem.used_bytes();
@@ -305,40 +284,4 @@ impl World {
             }
         }
     }
-}
-
-/// Prints the history when it fails.
-struct Trace(u64, Vec<Op>);
-
-impl Drop for Trace {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("QUEUE_SEED={}: {:?}", self.0, self.1);
-        }
-    }
-}
-
-fn history(seed: u64) {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut trace = Trace(seed, Vec::new());
-    let mut world = World::new();
-    for _ in 0..random.usize(5..80) {
-        let op = op(&mut random);
-        trace.1.push(op);
-        world.run(op, &mut random);
-    }
-    world.mem.set_capacity(CAPACITY);
-    world.run(Op::Kill, &mut random);
-}
-
-#[test]
-fn histories_with_crashes() {
-    if let Ok(seed) = env::var("QUEUE_SEED") {
-        return history(seed.parse().unwrap());
-    }
-    let histories = env::var("QUEUE_HISTORIES").map_or(3_000, |count| count.parse().unwrap());
-    for seed in 0..histories {
-        history(seed);
-    }
-    println!("{histories} histories");
 }

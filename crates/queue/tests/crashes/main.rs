@@ -1,0 +1,6 @@
+//! Crashes: random histories of them, and every point where one can happen.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its case has failed")]
+
+mod histories;
+mod points;
+mod world;
