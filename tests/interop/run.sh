@@ -32,14 +32,16 @@ skip_all() {
 # stamped FILE CONTENT: whether FILE says that CONTENT is installed.
 stamped() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
-# try LOG COMMAND...: a set-up step; the log is shown when it fails.
+# try LOG COMMAND...: a set-up step, up to three times because registries hiccup; the log is shown when it fails.
 try() {
-    local log=$1
+    local log=$1 pause
     shift
-    if ! "$@" >"$log" 2>&1; then
-        tail -n 15 "$log" | sed 's/^/    | /'
-        return 1
-    fi
+    for pause in 2 10 0; do
+        if "$@" >"$log" 2>&1; then return 0; fi
+        sleep "$pause"
+    done
+    tail -n 15 "$log" | cut -c 1-300 | sed 's/^/    | /'
+    return 1
 }
 
 set_up_python() {
