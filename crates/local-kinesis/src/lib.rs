@@ -17,6 +17,35 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # What it does
+//!
+//! CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ListStreams, ListShards, PutRecord, PutRecords,
+//! GetShardIterator, GetRecords, SplitShard, MergeShards, UpdateMaxRecordSize, and AssumeRole of STS: each in one call,
+//! at once (a stream is `ACTIVE` as soon as it is created). Limits and messages are the service's. Streams go by name or
+//! ARN. Unlike the service it keeps records forever, takes any credentials, and has no CBOR, consumers or tags.
+//!
+//! # What can go wrong on demand
+//!
+//! [`FaultKind`] lists the faults; [`Fault`] as text is `KIND[:VALUE][,shard=ID][,op=OPERATION][,for=DURATION]`.
+//! Several may be on. A request meets them in this order: delays; no answer (`down`, `reset`, `hang`); an answer from
+//! elsewhere (`portal`, `empty`, `error500`); a refusal; single records refused; and once it was carried out, an answer
+//! that gets lost (`truncated`, `accept-then-reset`). Of each sort the first that was set wins. A fault limited to a shard
+//! strikes every call that concerns that shard; `throttle`, `partial` and `refuse` strike only its records.
+//!
+//! # Looking and switching over HTTP
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /_local/health` | `{"status":"ok"}` |
+//! | `GET /_local/counts` | [`Counts`] as JSON |
+//! | `GET /_local/events` | every kept event, one JSON line each |
+//! | `POST /_local/flush` | returns when every accepted event is in the file of [`Options::write_events`] |
+//! | `GET`, `POST`, `DELETE /_local/faults` | the faults that are on; sets those in the body, one per line; clears all |
+//! | `DELETE /_local/faults/ID` | clears one |
+//!
+//! `down` closes the very address that these are served on. So over HTTP it is taken only with `for=`, unless there is
+//! an [`Options::control_listen`].
+//!
 //! It is not: durable (everything is gone when it stops), secured (signatures are not checked), or a load generator.
 #![warn(missing_docs)]
 

@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::endpoint::Endpoint;
 use crate::http::{Link, Socket, serve, serve_control};
@@ -112,7 +112,7 @@ pub(crate) async fn run(endpoint: Arc<Endpoint>, mut port: Port) {
         tokio::select! {
             () = endpoint.stopped() => break,
             () = changes.next() => {}
-            Some(_) = connections.tasks.join_next() => {}
+            Some(ended) = connections.tasks.join_next() => note_panic(ended),
             (stream, place) = accept(&port, &room) => connections.start(&endpoint, stream, place),
         }
     }
@@ -132,6 +132,15 @@ async fn accept(port: &Port, room: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphor
                 tokio::time::sleep(RETRY_WAIT).await;
             }
         }
+    }
+}
+
+/// A panic ends its own connection only, but it is a bug.
+fn note_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "serving a connection panicked");
     }
 }
 
@@ -235,7 +244,7 @@ pub(crate) async fn run_control(endpoint: Arc<Endpoint>, listener: TcpListener) 
     loop {
         tokio::select! {
             () = endpoint.stopped() => return,
-            Some(_) = tasks.join_next() => {}
+            Some(ended) = tasks.join_next() => note_panic(ended),
             (stream, place) = accept(&port, &room) => {
                 let endpoint = endpoint.clone();
                 tasks.spawn(async move {
