@@ -19,6 +19,7 @@ async fn clean_stops_repeat_nothing() {
             World::new(3, &format!("flush_period: 100ms\nmax_record_size: \"64 KiB\"\n{settings}")).await;
         for _ in 0..4 {
             world.start();
+            world.hear("the start", |said| said.message.contains("output started")).await;
             world.live(Duration::from_millis(fastrand::u64(50..700)), 4_000).await;
             world.stop().await;
             world.write_lines(500);

@@ -285,6 +285,9 @@ impl Forwarder {
         self.put_ready(now, actions);
         self.note_slowness(now);
         self.read_backlog(actions);
+        if self.live.is_empty() && !self.has_backlog() {
+            self.health.on_idle();
+        }
         self.finish(actions);
     }
 

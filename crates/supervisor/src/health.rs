@@ -204,6 +204,13 @@ impl Health {
         };
     }
 
+    /// Everything there was to send has been accepted: there is nothing left to ramp up for.
+    pub fn on_idle(&mut self) {
+        if matches!(self.state, State::Recovering { .. }) {
+            self.state = self.ramp(self.permits_max);
+        }
+    }
+
     fn on_throttled(&mut self) {
         self.state = match self.state {
             State::Healthy { .. } => State::Healthy { failures: 0, failing_since: Duration::ZERO },
@@ -285,6 +292,21 @@ mod tests {
             }
         }
         assert_eq!(seen, [1, 2, 4, 8]);
+    }
+
+    #[test]
+    fn the_ramp_ends_when_there_is_nothing_more_to_send() {
+        let mut health = Health::new(8, 1);
+        assert!(health.on_time(Duration::ZERO));
+        health.on_idle();
+        assert_eq!(health.name(), Name::Verifying, "idle proves nothing");
+        health.on_verdict(MS, Verdict::Covered);
+        health.on_idle();
+        assert_eq!(health.name(), Name::Verifying, "nor does it replace the canary");
+        health.on_put(MS, MS, PutHealth::Open);
+        assert_eq!(health.name(), Name::Recovering);
+        health.on_idle();
+        assert_eq!(health.name(), Name::Healthy);
     }
 
     #[test]
