@@ -231,7 +231,7 @@ enum Slot<'a> {
     Newer(u16),
 }
 
-fn encode_header(generation: u64, body: &[u8]) -> [u8; HEADER_LEN] {
+pub(crate) fn encode_header(generation: u64, body: &[u8]) -> [u8; HEADER_LEN] {
     let mut out = [0; HEADER_LEN];
     out[0..4].copy_from_slice(&MAGIC);
     out[4..6].copy_from_slice(&VERSION.to_le_bytes());

@@ -85,7 +85,11 @@ impl<S: Storage> Queue<S> {
     /// What the queue holds right now.
     pub fn stats(&self) -> Stats {
         let state = self.view.lock();
-        let low = self.acks.low();
+        // What readers found to be lost counts as settled at once, not only from the next
+        // acknowledgement on: nobody waits for it any more.
+        let mut acks = self.acks.clone();
+        state.lost.iter().for_each(|&(first, end)| acks.settle(first, end));
+        let low = acks.low();
         let mut stats = Stats {
             acked: Sequence(low),
             durable: Sequence(state.durable),
@@ -97,6 +101,7 @@ impl<S: Storage> Queue<S> {
             staged_bytes: self.staged.iter().map(|batch| u64::from(batch.payload_len)).sum(),
             segments: state.segments.len() as u64,
             disk_bytes: self.disk_bytes_of(&state),
+            quarantine_bytes: self.other.quarantine,
             oldest_time_ms: None,
             oldest_appended_ms: None,
             damaged_spans: state.counts.spans,

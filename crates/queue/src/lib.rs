@@ -45,6 +45,8 @@ mod catalog;
 pub mod checkpoint;
 mod consume;
 mod cursor;
+#[cfg(test)]
+mod document;
 mod error;
 mod format;
 pub mod inspect;

@@ -26,6 +26,9 @@ pub struct Stats {
     pub segments: u64,
     /// What all files of the queue occupy, as the file system counts it.
     pub disk_bytes: u64,
+    /// What is set aside in `quarantine/` occupies; part of `disk_bytes`, and never given back by
+    /// the queue.
+    pub quarantine_bytes: u64,
     /// Time of the oldest pending event, in milliseconds since the Unix epoch.
     pub oldest_time_ms: Option<i64>,
     /// When the oldest pending batch was appended, in milliseconds since the Unix epoch.
