@@ -1,6 +1,6 @@
 //! `millpond check`: what is wrong with a configuration, and what it means where nothing is.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -69,17 +69,22 @@ struct Report {
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
     let mut out = std::io::stdout().lock();
-    let printed = if args.schema {
-        print_json(&mut out, &config::schema()).map(|()| ExitCode::SUCCESS)
+    let (printed, code) = if args.schema {
+        (print_json(&mut out, &config::schema()), ExitCode::SUCCESS)
     } else {
         let report = check(args);
         let printed = if args.json { print_json(&mut out, &report) } else { write!(out, "{report}") };
-        printed.map(|()| report.outcome.into())
+        (printed, report.outcome.into())
     };
-    printed.unwrap_or_else(|error| {
-        eprintln!("millpond: the report cannot be printed: {error}");
-        ExitCode::FAILURE
-    })
+    match printed.and_then(|()| out.flush()) {
+        // Whoever reads has seen enough, as `head` does.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => code,
+        Err(error) => {
+            eprintln!("millpond: the report cannot be printed: {error}");
+            ExitCode::FAILURE
+        }
+        Ok(()) => code,
+    }
 }
 
 fn print_json(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {

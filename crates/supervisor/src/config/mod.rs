@@ -3,13 +3,13 @@
 //! [`load`] reads a file and yields either a whole [`Config`] or all of its problems at once, each with its place,
 //! what is wrong and what would be right.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 pub mod checked;
+mod context;
 mod excerpt;
 mod findings;
 mod names;
@@ -26,6 +26,7 @@ mod variables;
 mod words;
 
 pub use checked::Config;
+use context::Context;
 pub use findings::{Finding, Problems, Severity, Warning};
 pub use schema::schema;
 use units::Fault;
@@ -85,20 +86,9 @@ pub fn parse(
         }
         Err(error) => return Err(Problems::of_syntax(file, source, error)),
     };
-    let context = section::Context {
-        file,
-        directory,
-        environment,
-        problems: RefCell::default(),
-        warnings: RefCell::default(),
-    };
+    let context = Context::new(file, directory, environment);
     let config = read::config(&context, &root);
-    let in_order = |found: RefCell<Vec<Finding>>| {
-        let mut found = found.into_inner();
-        found.sort_by_key(|finding| (finding.line, finding.column));
-        found
-    };
-    let (problems, warnings) = (in_order(context.problems), in_order(context.warnings));
+    let (problems, warnings) = context.into_findings();
     match config {
         Some(config) if problems.is_empty() => Ok((config, warnings)),
         _ => {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Config;
 use super::checked::{FileInput, Input, InputKind};
+use super::context::Context;
 use super::names;
-use super::section::{Context, Section};
+use super::section::Section;
 use super::settings::{FILE, Group, STDIN, TOP};
 use super::tree::{Entry, Node, Position, Value};
 use super::units::Fault;
@@ -22,11 +23,16 @@ pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
     let top = Section::open(context, &TOP, String::new(), Position::START, root)?;
     let data_dir = top.path("data_dir").unwrap_or_default();
     let shutdown_timeout = top.period("shutdown_timeout");
-    let inputs: Vec<_> =
-        top.by_id("inputs").into_iter().filter_map(|(entry, path)| input(context, entry, path)).collect();
+    let inputs: Vec<_> = top
+        .by_id("inputs")
+        .into_iter()
+        .take_while(|_| !context.is_full())
+        .filter_map(|(entry, path)| input(context, entry, path))
+        .collect();
     let outputs: Vec<_> = top
         .by_id("outputs")
         .into_iter()
+        .take_while(|_| !context.is_full())
         .filter_map(|(entry, path)| output(context, entry, path, &data_dir))
         .collect();
 
@@ -65,7 +71,8 @@ fn warn_of_patterns_read_twice(top: &Section<'_>, inputs: &[Input]) {
             continue;
         };
         for pattern in &file.include {
-            if let Some(other) = readers.insert(pattern, &input.id) {
+            let other = readers.insert(pattern, &input.id);
+            if let Some(other) = other.filter(|other| *other != input.id) {
                 let fault = Fault::new(
                     format!(
                         "reads `{pattern}` in `{other}` and in `{}`: its events are sent twice",

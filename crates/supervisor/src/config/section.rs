@@ -1,76 +1,17 @@
 //! Reads a section of the file against its declaration, and collects what is wrong with it.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::findings::{Finding, Severity};
+use super::context::Context;
 use super::settings::{Default, Group, Kind, Setting};
 use super::tree::{Entry, Node, Position, Value};
 use super::units::{Fault, Period, Size};
 use super::values::{self, Scalar};
 use super::words::{Words, nearest, not_yet, read_word};
-use super::{Environment, names, settings, variables};
-
-/// What reading a file needs beside the file, and what it found.
-pub(super) struct Context<'a> {
-    /// The file as it was named.
-    pub(super) file: &'a str,
-    /// Absolute directory of the file, which relative paths start from.
-    pub(super) directory: &'a Path,
-    pub(super) environment: &'a Environment,
-    pub(super) problems: RefCell<Vec<Finding>>,
-    pub(super) warnings: RefCell<Vec<Finding>>,
-}
-
-/// Longest part of a value that is shown, in characters.
-const SHOWN_CHARS_MAX: usize = 80;
-
-impl Context<'_> {
-    pub(super) fn problem(&self, at: Position, key: &str, value: Option<&str>, fault: Fault) {
-        self.problems.borrow_mut().push(self.finding(Severity::Problem, at, key, value, fault));
-    }
-
-    pub(super) fn warning(&self, at: Position, key: &str, value: Option<&str>, fault: Fault) {
-        self.warnings.borrow_mut().push(self.finding(Severity::Warning, at, key, value, fault));
-    }
-
-    fn finding(
-        &self,
-        severity: Severity,
-        at: Position,
-        key: &str,
-        value: Option<&str>,
-        fault: Fault,
-    ) -> Finding {
-        Finding {
-            severity,
-            file: self.file.to_owned(),
-            line: at.line,
-            column: at.column,
-            key: key.to_owned(),
-            value: value.and_then(shown),
-            message: fault.message,
-            remedy: fault.remedy,
-            excerpt: None,
-        }
-    }
-}
-
-/// A value as it is shown: its first line, not too long, and nothing that looks like a URL with a password.
-fn shown(value: &str) -> Option<String> {
-    if value.contains("://") && value.contains('@') {
-        return None;
-    }
-    let line = value.lines().next().unwrap_or("");
-    let mut shown: String = line.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect();
-    if shown.len() < value.trim_end().len() {
-        shown.push('…');
-    }
-    (!shown.is_empty()).then_some(shown)
-}
+use super::{names, settings, variables};
 
 /// A section of the file, checked against the declaration of its settings as far as keys go.
 pub(super) struct Section<'a> {
@@ -104,7 +45,7 @@ impl<'a> Section<'a> {
     ) -> Option<Self> {
         let entries = entries_of(context, &path, node)?;
         let section = Self { context, group, path, at, entries };
-        for entry in entries {
+        for entry in entries.iter().take_while(|_| !context.is_full()) {
             section.check_key(entry);
         }
         Some(section)
@@ -387,6 +328,9 @@ impl<'a> Section<'a> {
         let mut seen = HashSet::new();
         // One that is there twice was reported; only the first of them is read.
         for entry in entries.iter().filter(|entry| seen.insert(entry.key.as_str())) {
+            if self.context.is_full() {
+                break;
+            }
             let path = format!("{path}.{}", entry.key);
             match names::check_id(&entry.key) {
                 Ok(()) => found.push((entry, path)),

@@ -90,6 +90,9 @@ const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 
+/// Smallest size of a queue.
+pub(super) const QUEUE_BYTES_MIN: u64 = 4 * MIB;
+
 /// Largest size of a queue that is believed: 1 EiB, which is as good as no limit.
 pub(super) const SIZE_MAX: u64 = 1 << 60;
 
@@ -406,9 +409,9 @@ pub(super) static QUEUE: Group = Group {
         ),
         setting(
             "max_size",
-            Kind::Size(4 * MIB, SIZE_MAX),
+            Kind::Size(QUEUE_BYTES_MIN, SIZE_MAX),
             Default::Is("5 GiB"),
-            "What all files of the queue together may occupy on disk. Room for at least four of the largest records (or requests).",
+            "What all files of the queue together may occupy on disk. At least four times `max_record_size`.",
         ),
         setting(
             "min_free",

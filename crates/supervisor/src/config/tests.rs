@@ -263,6 +263,18 @@ fn relative_paths_start_from_the_file() {
 }
 
 #[test]
+fn a_flood_of_problems_is_cut_and_says_so() {
+    let yaml: String = (0..100_000).map(|key| format!("key{key}: 1\n")).collect();
+    let problems = parse_here(&yaml).unwrap_err().problems;
+    assert_eq!(problems.len(), 200);
+    let last = problems.last().unwrap().to_string();
+    assert_eq!(
+        last,
+        "millpond.yaml: and there is more that is not shown\n    see to what is shown, and check again"
+    );
+}
+
+#[test]
 fn findings_as_json() {
     let problems = parse_here(&with_output("concurrency: 99")).unwrap_err();
     let json = serde_json::to_value(&problems).unwrap();

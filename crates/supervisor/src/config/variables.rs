@@ -13,8 +13,11 @@ pub(super) struct Filled {
     pub(super) from_variable: bool,
 }
 
+/// Most faults of one value that are reported.
+const FAULTS_MAX: usize = 10;
+
 /// Fills in `${NAME}` and `${NAME:-default}`; `$$` stands for one `$`, and a `$` before anything else for itself.
-/// All faults are reported, so that every missing variable is known at once.
+/// Its faults are reported together, so that every missing variable is known at once.
 pub(super) fn fill(text: &str, variables: &BTreeMap<String, String>) -> Result<Filled, Vec<Fault>> {
     let mut filled = String::with_capacity(text.len());
     let mut faults = Vec::new();
@@ -36,8 +39,12 @@ pub(super) fn fill(text: &str, variables: &BTreeMap<String, String>) -> Result<F
                 rest = "";
                 break;
             };
+            if faults.len() >= FAULTS_MAX {
+                break;
+            }
             match resolve(expression, variables) {
                 Ok(value) => filled.push_str(value),
+                Err(fault) if faults.contains(&fault) => {}
                 Err(fault) => faults.push(fault),
             }
             rest = after;
@@ -63,7 +70,7 @@ fn resolve<'a>(expression: &'a str, variables: &'a BTreeMap<String, String>) -> 
     };
     if !is_name(name) {
         return Err(Fault::new(
-            format!("has `${{{expression}}}`, which is no variable"),
+            "has a `${…}` that is no variable",
             "write ${NAME} or ${NAME:-default} with letters, digits and `_` in the name, or `$$` for a plain `$`",
         ));
     }
@@ -128,6 +135,10 @@ mod tests {
             "needs the environment variable NONE, which is not set; set NONE, or give a default: ${NONE:-…}\n\
              needs the environment variable NADA, which is not set; set NADA, or give a default: ${NADA:-…}",
         );
+        check(
+            "${NONE}${NONE}",
+            "needs the environment variable NONE, which is not set; set NONE, or give a default: ${NONE:-…}",
+        );
         check("${REGION", "has a `${` without its `}`; close it, or write `$$` for a plain `$`");
         check(
             "${secret:kinesis}",
@@ -137,10 +148,7 @@ mod tests {
         for expression in ["", "1A", "A B", "A:=b", "A:?b", "A-b"] {
             let remedy = "write ${NAME} or ${NAME:-default} with letters, digits and `_` in the name, \
                           or `$$` for a plain `$`";
-            check(
-                &format!("${{{expression}}}"),
-                &format!("has `${{{expression}}}`, which is no variable; {remedy}"),
-            );
+            check(&format!("${{{expression}}}"), &format!("has a `${{…}}` that is no variable; {remedy}"));
         }
     }
 

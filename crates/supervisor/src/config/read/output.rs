@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use crate::config::checked::{Auth, Backpressure, Format, Output, PartitionKey};
+use crate::config::context::Context;
 use crate::config::names;
-use crate::config::section::{Context, Section};
+use crate::config::section::Section;
 use crate::config::settings::KINESIS;
 use crate::config::tree::Entry;
 use crate::config::units::Fault;
 use crate::config::words::{AuthMethod, Compression, OutputType, RandomKey, SignatureVersion};
 
-use super::queue::{self, Largest};
+use super::queue;
 
 /// Reads an output. What is wrong goes to the context; the result is good only if nothing went there.
 pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_dir: &Path) -> Option<Output> {
@@ -22,7 +23,6 @@ pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_di
     let format = format(&section);
     let (region, endpoint) = address(&section);
     let max_record_size = section.size("max_record_size");
-    let largest = Largest::of(format, max_record_size);
     let queue = section.section("queue");
     if backpressure != Backpressure::Queue && section.is_given("queue") {
         section.warning(
@@ -43,7 +43,7 @@ pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_di
         endpoint,
         auth: auth(&section.section("auth")),
         backpressure,
-        queue: queue::queue(&queue, data_dir, &largest),
+        queue: queue::queue(&queue, data_dir, max_record_size),
         concurrency: number(section.integer("concurrency")),
         max_record_size: usize::try_from(max_record_size).unwrap_or(usize::MAX),
         flush_period: section.period("flush_period"),

@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::checked::{Format, QueueMode, QueueOptions};
+use millpond_kinesis::limits::REQUEST_BYTES_TARGET;
+
+use crate::config::checked::{QueueMode, QueueOptions};
 use crate::config::section::Section;
+use crate::config::settings::QUEUE_BYTES_MIN;
 use crate::config::units::{Fault, Size};
 use crate::config::words::Mode;
 
@@ -15,26 +18,14 @@ const SEGMENTS_MIN: u64 = 4;
 /// Smallest segment that a small queue is given where the file does not say.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 
-/// The largest batch that an output makes.
-pub(super) struct Largest {
-    bytes: u64,
-    of_one_record: bool,
-}
-
-impl Largest {
-    pub(super) fn of(format: Format, max_record_size: u64) -> Self {
-        let request = millpond_kinesis::limits::REQUEST_BYTES_TARGET as u64;
-        let of_one_record = format != Format::Event || max_record_size > request;
-        let bytes = if of_one_record { max_record_size } else { request };
-        Self { bytes, of_one_record }
-    }
-}
+// A request of several records always fits; only a large record asks for a large queue.
+const _: () = assert!(REQUEST_BYTES_TARGET as u64 * SEGMENTS_MIN <= QUEUE_BYTES_MIN);
 
 /// Reads the settings of a queue. What is wrong goes to the context.
-pub(super) fn queue(section: &Section<'_>, data_dir: &Path, largest: &Largest) -> QueueOptions {
+pub(super) fn queue(section: &Section<'_>, data_dir: &Path, max_record_size: u64) -> QueueOptions {
     let size_bytes_max = section.size("max_size");
     let mode = mode(section);
-    check_size(section, size_bytes_max, largest);
+    check_size(section, size_bytes_max, max_record_size);
     QueueOptions {
         mode,
         path: section.path("path").unwrap_or_else(|| data_dir.join("queues")),
@@ -62,23 +53,18 @@ fn mode(section: &Section<'_>) -> QueueMode {
 }
 
 /// A queue in which the largest batch takes more than its share could stand still for good.
-fn check_size(section: &Section<'_>, size_bytes_max: u64, largest: &Largest) {
-    let least = largest.bytes.saturating_mul(SEGMENTS_MIN);
-    if size_bytes_max >= least {
-        return;
-    }
-    let (what, lower) =
-        if largest.of_one_record { ("record", ", or lower `max_record_size`") } else { ("request", "") };
-    section.problem(
-        "max_size",
-        Fault::new(
-            format!(
-                "is too small: a {what} may take {} and the queue needs room for {SEGMENTS_MIN}",
-                Size(largest.bytes)
+fn check_size(section: &Section<'_>, size_bytes_max: u64, max_record_size: u64) {
+    let least = max_record_size.saturating_mul(SEGMENTS_MIN);
+    if size_bytes_max < least {
+        let record = Size(max_record_size);
+        section.problem(
+            "max_size",
+            Fault::new(
+                format!("is too small: a record may take {record} and the queue needs room for {SEGMENTS_MIN}"),
+                format!("give at least \"{}\", or lower `max_record_size`", Size(least)),
             ),
-            format!("give at least \"{}\"{lower}", Size(least)),
-        ),
-    );
+        );
+    }
 }
 
 /// The segment size that is given; otherwise the default, lowered to what fits.
