@@ -60,7 +60,9 @@ fn check_size(section: &Section<'_>, size_bytes_max: u64, max_record_size: u64) 
         section.problem(
             "max_size",
             Fault::new(
-                format!("is too small: a record may take {record} and the queue needs room for {SEGMENTS_MIN}"),
+                format!(
+                    "is too small: a record may take {record} and the queue needs room for {SEGMENTS_MIN}"
+                ),
                 format!("give at least \"{}\", or lower `max_record_size`", Size(least)),
             ),
         );
