@@ -260,3 +260,30 @@ fn continued_from(
     }
     Ok(Some(token))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StreamSpec;
+
+    #[test]
+    fn at_any_time_the_open_shards_cover_the_hash_space() {
+        for step_ms in [0, 1, 7] {
+            let mut stream = Stream::new(&StreamSpec::new("s", 2), 1000);
+            stream.split(0, 1 << 100, 1000 + step_ms).unwrap();
+            stream.merge(3, 1, 1000 + 2 * step_ms).unwrap();
+            stream.split(4, 1 << 127, 1000 + 3 * step_ms).unwrap();
+            for ms in 990..1040 {
+                let open = |shard: &&Shard| Filter::AtTimestamp(ms).matches(&stream, shard);
+                let mut ranges: Vec<_> = stream.shards.iter().filter(open).map(|shard| shard.range).collect();
+                ranges.sort_by_key(|range| range.start);
+                assert_eq!(ranges.first().map(|range| range.start), Some(0), "at {ms}");
+                assert_eq!(ranges.last().map(|range| range.end), Some(u128::MAX), "at {ms}");
+                assert!(ranges.windows(2).all(|two| two[0].end + 1 == two[1].start), "at {ms}: {ranges:?}");
+            }
+            let all =
+                stream.shards.iter().filter(|shard| Filter::FromTimestamp(0).matches(&stream, shard)).count();
+            assert_eq!(all, stream.shards.len());
+        }
+    }
+}

@@ -69,9 +69,9 @@ impl Stream {
             return Err(ReshardError::Closed(shard.number));
         }
         let parents = Parents { parent: Some(shard.id.clone()), adjacent: None };
-        let born_ms = self.close(index, now_ms);
-        self.add(low, parents.clone(), born_ms);
-        self.add(high, parents, born_ms);
+        let closed_ms = self.close(&[index], now_ms);
+        self.add(low, parents.clone(), closed_ms);
+        self.add(high, parents, closed_ms);
         Ok(())
     }
 
@@ -83,18 +83,21 @@ impl Stream {
         let (lower, upper) = (&self.shards[index], &self.shards[next]);
         let range = lower.range.merge(upper.range).ok_or(ReshardError::NotAdjacent)?;
         let parents = Parents { parent: Some(lower.id.clone()), adjacent: Some(upper.id.clone()) };
-        let born_ms = self.close(index, now_ms).max(self.close(next, now_ms));
-        self.add(range, parents, born_ms);
+        let closed_ms = self.close(&[index, next], now_ms);
+        self.add(range, parents, closed_ms);
         Ok(())
     }
 
-    /// Children are younger than their parents, so that their sequence numbers are greater.
-    fn close(&mut self, index: usize, now_ms: i64) -> i64 {
-        self.open.retain(|open| *open != index);
-        let shard = &mut self.shards[index];
-        let closed_ms = now_ms.max(shard.created_ms);
-        shard.closed_ms = Some(closed_ms);
-        closed_ms + 1
+    /// Closes shards; gives when, which is when their children begin. A shard lasts a millisecond at least: so children are
+    /// younger than their parents, their sequence numbers are greater, and at any time open shards cover the space.
+    fn close(&mut self, indices: &[usize], now_ms: i64) -> i64 {
+        let soonest = |index: &usize| self.shards[*index].created_ms + 1;
+        let closed_ms = indices.iter().map(soonest).fold(now_ms, i64::max);
+        self.open.retain(|open| !indices.contains(open));
+        for index in indices {
+            self.shards[*index].closed_ms = Some(closed_ms);
+        }
+        closed_ms
     }
 
     fn add(&mut self, range: HashRange, parents: Parents, now_ms: i64) {
