@@ -141,15 +141,16 @@ impl Walk {
             });
         }
         let bytes = self.window.get(file, self.position, FRAME_HEADER_LEN as u64, bounds.limit)?;
+        let blank = bytes.iter().all(|&b| b == 0);
         if bytes.len() < FRAME_HEADER_LEN {
-            let all_zero = bytes.iter().all(|&b| b == 0);
-            return Ok(self.nothing_more(bounds, all_zero));
+            return Ok(self.nothing_more(bounds, blank));
         }
-        match FrameHeader::decode(&bytes, self.salt) {
+        let header = FrameHeader::decode(&bytes, self.salt);
+        // The window can use its memory again only if nobody holds a part of it.
+        drop(bytes);
+        match header {
             Ok(header) if self.fits(&header, bounds) => self.frame(file, header, bounds),
-            Err(FormatError::Magic)
-                if bytes.iter().all(|&b| b == 0) && self.zeros_from(file, bounds.limit)? =>
-            {
+            Err(FormatError::Magic) if blank && self.zeros_from(file, bounds.limit)? => {
                 Ok(self.nothing_more(bounds, true))
             }
             Ok(_) | Err(_) => self.search(file, bounds),
