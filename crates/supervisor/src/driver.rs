@@ -83,6 +83,8 @@ struct Said {
     name: Name,
     since: Duration,
     reason: String,
+    /// That the output is unhealthy was said, and not yet that it is no longer.
+    down: bool,
     backlog: bool,
     throttled: bool,
     failures: FailureLog,
@@ -115,6 +117,8 @@ impl Driver {
             name: machine.health().name(),
             since: Duration::ZERO,
             reason: String::new(),
+            // A new output is unhealthy until it is verified, which is no news either.
+            down: true,
             backlog: machine.has_backlog(),
             throttled: false,
             failures: FailureLog::default(),
@@ -455,13 +459,20 @@ impl Driver {
             self.said.since = now;
             self.said.name = name;
             match name {
+                // A probe that failed is no news beside its failure, which is said.
+                Name::Unhealthy if self.said.down => tracing::debug!(output, state, was, "still unhealthy"),
                 Name::Unhealthy => {
+                    self.said.down = true;
                     let reason = &*self.said.reason;
                     tracing::warn!(output, state, was, after_secs, reason, "the output is unhealthy");
                 }
                 Name::Verifying => tracing::debug!(output, state, was, after_secs, "verifying"),
-                Name::Recovering => tracing::info!(output, state, was, after_secs, "puts are accepted again"),
+                Name::Recovering => {
+                    self.said.down = false;
+                    tracing::info!(output, state, was, after_secs, "puts are accepted");
+                }
                 Name::Healthy => {
+                    self.said.down = false;
                     tracing::info!(output, state, was, after_secs, "the output is healthy");
                     for (code, held_back) in self.said.failures.clear() {
                         tracing::info!(output, code, held_back, "failures that were not said one by one");

@@ -193,10 +193,11 @@ impl Drill {
         const FRAME: Duration = Duration::from_millis(100);
         let until = Instant::now() + FRAME;
         while let Ok(line) = tokio::time::timeout_at(until, self.forwarder.next_line()).await {
-            match line? {
-                Some(said) => self.screen.said(&said),
-                None => tokio::time::sleep_until(until).await,
-            }
+            let Some(said) = line? else {
+                tokio::time::sleep_until(until).await;
+                break;
+            };
+            self.screen.said(&said);
         }
         ensure!(!self.writer.has_failed(), "writing the log file failed: is the disk full?");
         let queue = self.gauge.look();
