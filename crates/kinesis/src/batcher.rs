@@ -156,6 +156,18 @@ impl Batcher {
         push
     }
 
+    /// An event of at most this many bytes always fits, whatever its key and its neighbours: what an
+    /// oversize event has to be cut to.
+    pub fn event_bytes_max(&self) -> usize {
+        let max = self.options.record_bytes_max;
+        let key = match &self.options.partition_key {
+            PartitionKey::Random => record::RANDOM_KEY_BYTES,
+            PartitionKey::Fixed(key) => key.len(),
+            PartitionKey::Field(_) => limits::PARTITION_KEY_BYTES_MAX,
+        };
+        max - (self.record_bytes(1, max, key) - max) - 1
+    }
+
     /// When the open batch has to be sealed, by the clock of `push`. `None` when it is empty.
     pub fn deadline(&self) -> Option<Duration> {
         (self.open.events > 0).then(|| self.open.opened_at.saturating_add(self.options.flush_period))

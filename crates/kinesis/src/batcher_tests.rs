@@ -108,6 +108,21 @@ fn a_record_is_filled_to_the_last_byte() {
 }
 
 #[test]
+fn an_event_cut_to_the_limit_fits() {
+    for format in [Format::Gzip, Format::Ndjson, Format::Event] {
+        for key in
+            [PartitionKey::Random, PartitionKey::Fixed("k".repeat(256)), PartitionKey::Field("a".to_owned())]
+        {
+            let options = BatcherOptions { partition_key: key, ..options(format, 2000) };
+            let mut batcher = Batcher::new(options);
+            let max = batcher.event_bytes_max();
+            assert!(max > 1000 && push(&mut batcher, &event(max)).oversize.is_none());
+            assert!(push(&mut batcher, &event(2001)).oversize.is_some());
+        }
+    }
+}
+
+#[test]
 fn an_event_that_does_not_fit_opens_the_next_batch() {
     for format in [Format::Gzip, Format::Ndjson] {
         let mut batcher = Batcher::new(options(format, 1024));

@@ -52,7 +52,7 @@ async fn an_expired_token_is_fetched_anew_once() {
 }
 
 /// Runs one of the tests below in a process with this environment and nothing of AWS' besides.
-fn in_environment(test: &str, variables: &[(&str, &str)]) {
+pub(crate) fn in_environment(test: &str, variables: &[(&str, &str)]) {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture"]);
     for (name, _) in std::env::vars() {

@@ -5,6 +5,7 @@
 mod credentials;
 mod network;
 mod server;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

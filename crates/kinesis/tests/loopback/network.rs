@@ -32,14 +32,6 @@ async fn an_unknown_name_is_said_to_be_one() {
 }
 
 #[tokio::test]
-async fn tls_with_somebody_who_does_not_speak_it() {
-    let server = Server::start(vec![]).await;
-    let endpoint = format!("https://{}", server.address);
-    let failure = failure_of(settings(endpoint)).await;
-    assert!(matches!(failure.cause, Cause::Tls | Cause::Connect), "{failure:?}");
-}
-
-#[tokio::test]
 async fn a_handshake_that_hangs_has_the_connect_time() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut settings = settings(format!("https://{}", silent.local_addr().unwrap()));
@@ -130,4 +122,36 @@ async fn settings_that_cannot_work_are_refused() {
     check(&|settings| settings.ca_file = Some("/no/such/file".into()), "/no/such/file").await;
     let socks = || Secret::new("socks5://secret@proxy".to_owned());
     check(&|settings| settings.proxy = Proxy::Url { url: socks(), no_proxy: None }, "http://").await;
+}
+
+#[test]
+fn the_environment_names_the_proxy() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
+    let check = |variables: &[(&str, &str)], expected: &str| {
+        let proxy = runtime.block_on(Server::start(vec![stored()]));
+        let variables: Vec<(&str, String)> =
+            variables.iter().map(|(name, value)| (*name, value.replace("PROXY", &proxy.url()))).collect();
+        let variables: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        credentials::in_environment("network::through_the_environment", &variables);
+        let lines: Vec<String> = proxy.requests().into_iter().map(|request| request.line).collect();
+        assert_eq!(lines.join(" | "), expected, "{variables:?}");
+    };
+    let http = "POST http://kinesis.invalid/ HTTP/1.1";
+    check(&[("HTTP_PROXY", "PROXY")], http);
+    check(&[("http_proxy", "PROXY"), ("HTTP_PROXY", "http://127.0.0.1:9")], http);
+    check(&[("ALL_PROXY", "PROXY")], http);
+    check(&[("HTTPS_PROXY", "PROXY")], "");
+    check(&[("HTTP_PROXY", "PROXY"), ("NO_PROXY", "kinesis.invalid")], "");
+    check(&[("HTTP_PROXY", "PROXY"), ("no_proxy", ".invalid"), ("NO_PROXY", "other")], "");
+}
+
+#[tokio::test]
+#[ignore = "runs in an environment of its own"]
+async fn through_the_environment() {
+    let settings = Settings { proxy: Proxy::Environment, ..settings("http://kinesis.invalid".to_owned()) };
+    let client = AwsClient::connect(settings).await.unwrap();
+    if let Err(failure) = client.put_record("logs", record(b"data")).await {
+        assert_eq!(failure.cause, Cause::Dns, "reached directly, where it does not exist: {failure}");
+    }
 }

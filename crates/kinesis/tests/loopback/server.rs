@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 /// What the server does with one request.
 #[derive(Clone, Debug)]
@@ -90,6 +91,11 @@ impl Drop for Server {
 impl Server {
     /// Answers one request after the other with these. When none is left, with status 599.
     pub(crate) async fn start(answers: Vec<Answer>) -> Server {
+        Server::start_with(answers, None).await
+    }
+
+    /// The same over TLS.
+    pub(crate) async fn start_with(answers: Vec<Answer>, tls: Option<TlsAcceptor>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State { answers: answers.into(), requests: Vec::new() }));
@@ -97,7 +103,18 @@ impl Server {
         let task = tokio::spawn(async move {
             for connection in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, connection, Arc::clone(&shared)));
+                let (state, tls) = (Arc::clone(&shared), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(stream, connection, state, reset).await,
+                        Some(tls) => {
+                            // A client that does not trust us goes away.
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, connection, state, |_| ()).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         Server { address, state, task }
@@ -112,7 +129,16 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>>) {
+fn reset(stream: &TcpStream) {
+    stream.set_zero_linger().unwrap();
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    connection: usize,
+    state: Arc<Mutex<State>>,
+    reset: fn(&S),
+) {
     while let Some(request) = read_request(&mut stream, connection).await {
         let answer = {
             let mut state = state.lock().unwrap();
@@ -138,7 +164,7 @@ async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>
             }
             Answer::Hang => std::future::pending().await,
             Answer::Reset => {
-                stream.set_zero_linger().unwrap();
+                reset(&stream);
                 return;
             }
             Answer::Close => return,
@@ -146,7 +172,7 @@ async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>
     }
 }
 
-async fn read_request(stream: &mut TcpStream, connection: usize) -> Option<Request> {
+async fn read_request<S: AsyncRead + Unpin>(stream: &mut S, connection: usize) -> Option<Request> {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
