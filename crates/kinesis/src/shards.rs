@@ -181,10 +181,8 @@ mod tests {
         let parent = shard(0, 0, u128::MAX, true);
         let low = shard(1, 0, HALF - 1, true);
         check(&[page(vec![parent, low])], Ok(2));
-        check(
-            &[page(vec![shard(0, 0, HALF, true), shard(1, 5, 9, true), shard(2, 7, u128::MAX, true)])],
-            Ok(3),
-        );
+        let nested = [shard(0, 0, HALF, true), shard(1, 5, 9, true), shard(2, HALF + 1, u128::MAX, true)];
+        check(&[page(nested.to_vec())], Ok(3));
     }
 
     #[test]

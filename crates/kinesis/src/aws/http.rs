@@ -306,3 +306,31 @@ impl HttpClient for Http {
         SharedHttpConnector::new(self.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_never_asked_through_a_proxy() {
+        let proxy =
+            Proxy::Url { url: super::super::Secret::new("http://proxy:3128".to_owned()), no_proxy: None };
+        let http = Http::new(HttpSettings {
+            connect_timeout: Duration::from_secs(1),
+            reuse_connections: true,
+            reject_unauthorized: true,
+            ca_file: None,
+            proxy,
+        })
+        .unwrap();
+        let check = |uri: &str, proxied: bool| {
+            let (pool, _) = http.shared.route(&uri.parse().unwrap()).unwrap();
+            assert_eq!(!Arc::ptr_eq(&pool, &http.shared.plain), proxied, "{uri}");
+        };
+        check("http://169.254.169.254/latest/api/token", false);
+        check("http://169.254.170.2/v2/credentials", false);
+        check("http://[fd00:ec2::254]/latest/api/token", false);
+        check("http://169.254.169.25/", true);
+        check("http://kinesis.example/", true);
+    }
+}

@@ -13,12 +13,13 @@ mod credentials;
 mod dial;
 mod errors;
 mod http;
+mod pace;
 mod settings;
 mod tls;
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use aws_sdk_kinesis as kinesis;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
@@ -40,9 +41,11 @@ use crate::client::{Cause, Class, Client, ClientFuture, Failure, ListShards, Put
 use crate::limits;
 use crate::shards::{Shard, ShardPage};
 use http::{Http, HttpSettings};
+use pace::Pace;
 
-/// How long a source of credentials may take. STS over a thin link needs more than the SDK's 5 s.
-const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a source of credentials may take: more than the SDK's 5 s, for STS over a thin link, and
+/// less than an attempt, so that it is the credentials that are said to be missing.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Kinesis through the AWS SDK. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -56,6 +59,7 @@ struct Shared {
     http: Http,
     /// The SDK's client with its cached credentials; replaced to fetch them anew.
     client: RwLock<kinesis::Client>,
+    pace: Mutex<Pace>,
 }
 
 impl fmt::Debug for Shared {
@@ -80,7 +84,8 @@ impl AwsClient {
         .map_err(wrong_settings)?;
         let client = sdk_client(&settings, &http).await?;
         let place = settings.endpoint.clone().unwrap_or_else(|| settings.region.clone());
-        let shared = Shared { settings, place, http, client: RwLock::new(client) };
+        let pace = Mutex::new(Pace::new(settings.timeouts.bytes_per_second_min));
+        let shared = Shared { settings, place, http, client: RwLock::new(client), pace };
         Ok(AwsClient { shared: Arc::new(shared) })
     }
 }
@@ -135,11 +140,39 @@ impl Shared {
         }
     }
 
-    /// Time for one request with this much data in it, before base64.
-    fn time_limit(&self, data_bytes: usize) -> Duration {
-        let timeouts = &self.settings.timeouts;
-        let on_the_wire = data_bytes as u64 / 3 * 4;
-        timeouts.attempt + Duration::from_secs(on_the_wire / timeouts.bytes_per_second_min.max(1))
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One request, within its time.
+    async fn once<T, E, F>(
+        &self,
+        context: Context<'_>,
+        data_bytes: usize,
+        call: &impl Fn(kinesis::Client) -> F,
+    ) -> Result<T, Failure>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let body_bytes = data_bytes as u64 / 3 * 4;
+        let limit = self.pace().limit(self.settings.timeouts.attempt, body_bytes);
+        let begin = Instant::now();
+        match tokio::time::timeout(limit, call(self.client())).await {
+            Ok(Ok(output)) => {
+                self.pace().answered(body_bytes, begin.elapsed());
+                Ok(output)
+            }
+            Ok(Err(error)) => {
+                let looked_in = credentials::looked_in(&self.settings.credentials);
+                Err(errors::failure(context, &error, looked_in))
+            }
+            Err(_) => {
+                self.pace().timed_out();
+                let what = format!("no answer within {:.0} s", limit.as_secs_f64());
+                Err(classify::no_answer(context, Cause::Timeout, &what, true))
+            }
+        }
     }
 
     /// One attempt: `call` once, or once more for the clock and once more for an expired token.
@@ -153,20 +186,12 @@ impl Shared {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        let limit = self.time_limit(data_bytes);
         let mut clock_corrected = false;
         let mut renewed = false;
         loop {
-            let failure = match tokio::time::timeout(limit, call(self.client())).await {
-                Ok(Ok(output)) => return Ok(output),
-                Ok(Err(error)) => {
-                    let looked_in = credentials::looked_in(&self.settings.credentials);
-                    errors::failure(context, &error, looked_in)
-                }
-                Err(_) => {
-                    let what = format!("no answer within {} s", limit.as_secs());
-                    classify::no_answer(context, Cause::Timeout, &what, true)
-                }
+            let failure = match self.once(context, data_bytes, &call).await {
+                Ok(output) => return Ok(output),
+                Err(failure) => failure,
             };
             if refused_for_signature(&failure) && !clock_corrected {
                 clock_corrected = true;

@@ -81,9 +81,10 @@ pub enum Proxy {
 pub struct Timeouts {
     /// For a TCP connection and its TLS handshake.
     pub connect: Duration,
-    /// For one attempt with an empty body.
+    /// For one request with an empty body.
     pub attempt: Duration,
-    /// The slowest link that is still waited for: an attempt gets this much longer per byte.
+    /// The slowest link that is still waited for. A request gets more time the larger its body is,
+    /// by how fast the link has been, and never reckons with less than this.
     pub bytes_per_second_min: u64,
 }
 
@@ -92,7 +93,7 @@ impl Default for Timeouts {
         Timeouts {
             connect: Duration::from_secs(5),
             attempt: Duration::from_secs(15),
-            bytes_per_second_min: 8 * 1024,
+            bytes_per_second_min: 1024,
         }
     }
 }

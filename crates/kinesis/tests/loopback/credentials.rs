@@ -169,3 +169,91 @@ async fn keys_from_instance_metadata() {
     assert!(request.header("authorization").contains("Credential=ASIAIMDS/"), "{request:?}");
     assert_eq!(request.header("x-amz-security-token"), "imdstoken");
 }
+
+fn role(sts: &Server) -> AssumeRole {
+    AssumeRole {
+        arn: "arn:aws:iam::123456789012:role/edge".to_owned(),
+        external_id: Some("outside".to_owned()),
+        duration: Duration::from_secs(1800),
+        sts_region: Some("eu-sts-1".to_owned()),
+        sts_endpoint: Some(sts.url()),
+    }
+}
+
+fn xml(status: u16, body: &str) -> Answer {
+    Answer::Http { status, headers: vec![("content-type", "text/xml".to_owned())], body: body.to_owned() }
+}
+
+fn assumed() -> Answer {
+    xml(
+        200,
+        "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><Credentials>\
+         <AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>roletoken</SessionToken>\
+         <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials><AssumedRoleUser><AssumedRoleId>A:millpond\
+         </AssumedRoleId><Arn>arn:aws:sts::123456789012:assumed-role/edge/millpond</Arn></AssumedRoleUser>\
+         </AssumeRoleResult></AssumeRoleResponse>",
+    )
+}
+
+async fn put_in_role(sts: &Server, server: &Server) -> Result<PutResult, Failure> {
+    let settings = Settings { assume_role: Some(role(sts)), ..settings(server.url()) };
+    AwsClient::connect(settings).await.unwrap().put_record("logs", record(b"data")).await
+}
+
+#[tokio::test]
+async fn a_role_is_taken_on_at_its_own_endpoint() {
+    let sts = Server::start(vec![assumed()]).await;
+    let server = Server::start(vec![stored()]).await;
+    put_in_role(&sts, &server).await.unwrap();
+    let request = &sts.requests()[0];
+    assert!(request.header("authorization").contains("Credential=AKIATEST/"), "{request:?}");
+    assert!(request.header("authorization").contains("/eu-sts-1/sts/"), "{request:?}");
+    for part in [
+        "Action=AssumeRole",
+        "role%2Fedge",
+        "ExternalId=outside",
+        "DurationSeconds=1800",
+        "SessionName=millpond",
+    ] {
+        assert!(request.body.contains(part), "{} should contain {part}", request.body);
+    }
+    let request = &server.requests()[0];
+    assert!(request.header("authorization").contains("Credential=ASIAROLE/"), "{request:?}");
+    assert_eq!(request.header("x-amz-security-token"), "roletoken");
+}
+
+#[tokio::test]
+async fn an_expired_role_is_taken_on_again_at_once() {
+    let sts = Server::start(vec![assumed(), assumed()]).await;
+    let expired = error(400, "ExpiredTokenException", "The security token is expired");
+    let server = Server::start(vec![expired, stored()]).await;
+    put_in_role(&sts, &server).await.unwrap();
+    assert_eq!(sts.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_role_that_is_refused_is_misconfigured_and_one_out_of_reach_is_not() {
+    let check = async |answer: Answer, class: Class, words: &[&str]| {
+        let script = format!("{answer:?}");
+        let sts = Server::start(vec![answer; 8]).await;
+        let server = Server::start(vec![]).await;
+        let failure = put_in_role(&sts, &server).await.unwrap_err();
+        assert_eq!((failure.class, failure.cause), (class, Cause::Credentials), "{script}: {failure}");
+        for word in words {
+            assert!(failure.message.contains(word), "{script}: {failure} should contain {word:?}");
+        }
+        assert!(server.requests().is_empty());
+    };
+    let refused = |code: &str| {
+        let body = format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>not allowed to assume</Message>\
+             </Error><RequestId>1</RequestId></ErrorResponse>"
+        );
+        xml(403, &body)
+    };
+    check(refused("AccessDenied"), Class::Misconfigured, &["AccessDenied", "refused", "IAM policy"]).await;
+    check(refused("InvalidClientTokenId"), Class::Misconfigured, &["access key"]).await;
+    check(refused("ExpiredTokenException"), Class::Misconfigured, &["run out"]).await;
+    check(Answer::Reset, Class::Transient, &["cannot be fetched", "connection"]).await;
+    check(html(200), Class::Transient, &["cannot be fetched"]).await;
+}

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millpond_kinesis::aws::{AwsClient, Credentials, Proxy, Secret, Settings, Timeouts};
+use millpond_kinesis::aws::{AssumeRole, AwsClient, Credentials, Proxy, Secret, Settings, Timeouts};
 use millpond_kinesis::batch::{Batch, BatchMeta, Format, RecordRef};
 use millpond_kinesis::client::{Cause, Class, Client, Failure, PutResult};
 use millpond_kinesis::output::{Output, OutputOptions, Report, Verification};
