@@ -117,8 +117,7 @@ impl Driver {
             name: machine.health().name(),
             since: Duration::ZERO,
             reason: String::new(),
-            // A new output is unhealthy until it is verified, which is no news either.
-            down: true,
+            down: false,
             backlog: machine.has_backlog(),
             throttled: false,
             failures: FailureLog::default(),

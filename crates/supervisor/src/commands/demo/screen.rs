@@ -16,6 +16,8 @@ pub(super) struct Screen {
     bar: Option<ProgressBar>,
     colour: bool,
     said_at: Instant,
+    /// The reason that was shown last; it is not shown twice in a row.
+    reason: String,
 }
 
 impl Screen {
@@ -30,7 +32,7 @@ impl Screen {
         });
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
         let now = Instant::now();
-        Self { start: now, bar, colour, said_at: now }
+        Self { start: now, bar, colour, said_at: now, reason: String::new() }
     }
 
     pub(super) fn title(&self, text: &str) {
@@ -45,13 +47,19 @@ impl Screen {
     }
 
     /// The forwarder said something.
-    pub(super) fn said(&self, said: &Said) {
+    pub(super) fn said(&mut self, said: &Said) {
         let colour = match said.level.as_str() {
             "ERROR" => "31",
             "WARN" => "33",
             _ => "2",
         };
-        let reason = said.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let reason = match said.reason.as_deref() {
+            Some(reason) if reason != self.reason => {
+                reason.clone_into(&mut self.reason);
+                format!(": {reason}")
+            }
+            _ => String::new(),
+        };
         self.line(&format!("           {}", self.paint(colour, &format!("│ {}{reason}", said.message))));
     }
 
