@@ -165,6 +165,10 @@ pub(super) fn check_partition_key(key: &str) -> Result<(), Fault> {
 pub(super) fn absolute_pattern(pattern: &str, directory: &Path) -> Result<String, Fault> {
     not_empty(pattern)?;
     check_pattern(pattern)?;
+    if pattern.ends_with('/') {
+        let remedy = format!("write what its files are like: \"{pattern}*\"");
+        return Err(Fault::new("names a directory, not files", remedy));
+    }
     if pattern.starts_with('/') {
         return Ok(pattern.to_owned());
     }
@@ -296,6 +300,8 @@ mod tests {
         let bad = exclude_pattern("a[b", directory).unwrap_err();
         assert!(bad.message.starts_with("is no valid pattern: unclosed character class"), "{bad}");
         assert!(absolute_pattern("/a/{b", directory).is_err());
+        let directory_named = "names a directory, not files; write what its files are like: \"/var/log/*\"";
+        check(absolute_pattern("/var/log/", directory), directory_named);
         assert!(absolute_pattern(" ", directory).is_err());
     }
 

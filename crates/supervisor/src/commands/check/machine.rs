@@ -154,6 +154,17 @@ impl Machine {
 
     /// Sees whether the directory that a pattern begins with can be read.
     fn source(&mut self, file: &str, key: &str, pattern: &str) {
+        if Path::new(pattern).is_dir() {
+            let remedy = format!("write what its files are like: \"{pattern}/*\"");
+            self.add(
+                Severity::Warning,
+                file,
+                key,
+                pattern,
+                "is a directory: no file matches".to_owned(),
+                remedy,
+            );
+        }
         let directory = fixed_directory(pattern);
         let readable =
             rustix::fs::accessat(CWD, directory, Access::READ_OK | Access::EXEC_OK, AtFlags::EACCESS);

@@ -103,6 +103,17 @@ fn an_input_directory_that_is_not_there_is_a_warning() {
 }
 
 #[test]
+fn an_input_that_names_a_directory_is_a_warning() {
+    let (outcome, told) = check_text(&format!(
+        "inputs: {{ app: {{ type: file, include: [DIR/log] }} }}\noutputs: {{ main: {OUTPUT} }} }}\n"
+    ));
+    let expected = "DIR/millpond.yaml: warning: inputs.app.include[0]: DIR/log: is a directory: no file matches\n    \
+                    write what its files are like: \"DIR/log/*\"\n";
+    assert!(told.starts_with(expected), "{told}");
+    assert_eq!(outcome, Outcome::Good);
+}
+
+#[test]
 fn a_wrong_configuration() {
     let (outcome, told) = check_text("inputs: {}\n");
     assert!(
