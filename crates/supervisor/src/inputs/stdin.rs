@@ -193,3 +193,135 @@ async fn sleep_until(at: Option<Instant>) {
         tokio::time::sleep_until(at.into()).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{PipeWriter, Write};
+
+    use tokio::sync::{oneshot, watch};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::chunk::{Codec, Fanout};
+    use crate::inputs::InputCounters;
+
+    const SOON: Duration = Duration::from_secs(30);
+
+    struct Rig {
+        pipe: Option<PipeWriter>,
+        chunks: mpsc::Receiver<Chunk>,
+        stop: watch::Sender<bool>,
+        done: oneshot::Receiver<Result<(), InputError>>,
+        counters: Arc<InputCounters>,
+    }
+
+    fn start(max_line: usize) -> Rig {
+        let (from, pipe) = io::pipe().unwrap();
+        let (tx, chunks) = mpsc::channel(1);
+        let (stop, stopped) = watch::channel(false);
+        let counters = Arc::new(InputCounters::default());
+        let ctx = InputContext {
+            input: "in".into(),
+            codec: Codec::Text,
+            max_line,
+            out: Fanout::new(vec![tx]),
+            stop: stopped,
+            counters: Arc::clone(&counters),
+            positions_dir: "unused".into(),
+        };
+        let (tell, done) = oneshot::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            tell.send(runtime.block_on(run(Box::new(from), ctx))).ok();
+        });
+        Rig { pipe: Some(pipe), chunks, stop, done, counters }
+    }
+
+    impl Rig {
+        fn write(&mut self, text: &str) {
+            self.pipe.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+        }
+
+        async fn next(&mut self) -> Option<String> {
+            let chunk = timeout(SOON, self.chunks.recv()).await.expect("something happens")?;
+            let text = String::from_utf8(chunk.data.to_vec()).unwrap();
+            chunk.receipt.settle();
+            Some(text)
+        }
+
+        async fn ended(&mut self) -> Result<(), InputError> {
+            timeout(SOON, &mut self.done).await.expect("it ends").unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn reads_to_the_end_with_a_last_line_that_has_none() {
+        let mut rig = start(100);
+        rig.write("one\ntwo\nthr");
+        assert_eq!(rig.next().await.unwrap(), "one\ntwo\n");
+        rig.write("ee\nfour");
+        assert_eq!(rig.next().await.unwrap(), "three\n");
+        rig.pipe = None;
+        assert_eq!(rig.next().await.unwrap(), "four");
+        assert_eq!(rig.next().await, None);
+        rig.ended().await.unwrap();
+        assert_eq!((rig.counters.events.get(), rig.counters.bytes.get()), (4, 18));
+    }
+
+    #[tokio::test]
+    async fn whole_lines_do_not_wait_long_for_more() {
+        let mut rig = start(100);
+        let began = Instant::now();
+        rig.write("one\n");
+        assert_eq!(rig.next().await.unwrap(), "one\n");
+        assert!(began.elapsed() >= FLUSH_PERIOD / 2);
+        assert!(began.elapsed() < FLUSH_PERIOD * 20, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn much_comes_in_large_chunks_and_nothing_is_missing() {
+        let mut rig = start(20);
+        let mut pipe = rig.pipe.take().unwrap();
+        let writer = std::thread::spawn(move || {
+            for n in 0..200_000 {
+                writeln!(pipe, "{n}{}", "x".repeat(if n % 1000 == 0 { 100 } else { 0 })).unwrap();
+            }
+        });
+        let mut n = 0;
+        let mut chunks = 0;
+        while let Some(text) = rig.next().await {
+            assert!(text.len() <= CHUNK_BYTES_MAX + READ_BYTES_MAX);
+            for line in text.lines() {
+                assert_eq!(line.trim_end_matches('x'), n.to_string());
+                assert!(line.len() <= 20);
+                n += 1;
+            }
+            chunks += 1;
+        }
+        writer.join().unwrap();
+        rig.ended().await.unwrap();
+        assert_eq!((n, rig.counters.lines_cut.get()), (200_000, 200));
+        println!("{chunks} chunks");
+    }
+
+    #[tokio::test]
+    async fn a_stop_hands_on_what_was_read_and_waits_for_receipts() {
+        let mut rig = start(100);
+        rig.write("one\ntw");
+        let first = timeout(SOON, rig.chunks.recv()).await.unwrap().unwrap();
+        rig.stop.send(true).unwrap();
+        assert_eq!(rig.next().await.unwrap(), "tw");
+        assert_eq!(rig.next().await, None);
+        assert!(timeout(Duration::from_millis(50), rig.ended()).await.is_err());
+        drop(first);
+        assert_eq!(rig.counters.events.get(), 2);
+    }
+
+    #[tokio::test]
+    async fn closed_outputs_are_an_error() {
+        let mut rig = start(100);
+        rig.chunks.close();
+        rig.write("one\n");
+        assert!(matches!(rig.ended().await, Err(InputError::OutputsClosed { .. })));
+    }
+}

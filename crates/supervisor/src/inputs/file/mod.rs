@@ -12,8 +12,10 @@
 //! Everything happens on one thread, in one loop that waits for whatever comes first: room in the outputs, a receipt, a
 //! change notice, a timer, the stop.
 
+mod carried;
 mod identity;
 mod leaving;
+mod missing;
 mod notices;
 mod observe;
 mod pattern;

@@ -1,15 +1,15 @@
 //! Takes in what is seen of files: new ones, renamed ones, deleted ones.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, Metadata};
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::identity::{FINGERPRINT_BYTES_MAX, FileKey, Fingerprint, Verdict, judge};
 use super::notices::Changes;
 use super::positions::Stored;
-use super::reader::{Reader, is_gone, now_ms, parent};
+use super::reader::{Reader, is_gone, now_ms};
 use super::tail::{self, Look, Place, Tail, TailId};
 use super::walk::walk;
 use crate::ack_window::Position;
@@ -69,7 +69,8 @@ impl Reader {
 
     /// Takes in what was reported to have changed.
     pub(super) fn changed(&mut self, changes: Changes) {
-        let renamed = follow_renames(changes.renames, &|path| self.patterns.matches(path));
+        let patterns = &self.patterns;
+        let renamed = self.carried.follow(changes.renames, Instant::now(), &|path| patterns.matches(path));
         for (to, found_as) in &renamed {
             self.renamed(to, found_as);
         }
@@ -162,7 +163,7 @@ impl Reader {
         self.is_dirty = true;
     }
 
-    fn tell_moved(&self, id: TailId, to: &Path) {
+    pub(super) fn tell_moved(&self, id: TailId, to: &Path) {
         let Some(tail) = self.roster.get(id) else { return };
         self.counters.rotations.add(1);
         tracing::info!(
@@ -271,78 +272,6 @@ impl Reader {
         }
     }
 
-    /// Looks for files that left their path while they were closed: a rotation leaves them in the same directory.
-    pub(super) fn find_missing(&mut self) {
-        if self.missing.is_empty() {
-            return;
-        }
-        let missing = std::mem::take(&mut self.missing);
-        let wanted = missing
-            .iter()
-            .filter_map(|id| self.roster.get(*id).map(|tail| (*id, tail)))
-            .filter(|(_, tail)| tail.place == Place::Vanished)
-            .map(|(id, tail)| (tail.key, (parent(&tail.path), id)));
-        let mut wanted: HashMap<FileKey, (PathBuf, TailId)> = wanted.collect();
-        for (key, path) in find_near(wanted.iter().map(|(key, (dir, _))| (*key, dir.clone()))) {
-            if let Some((_, id)) = wanted.get(&key)
-                && let Ok(Some((file, _))) = self.open_as(&path, key)
-            {
-                let id = *id;
-                self.tell_moved(id, &path);
-                self.roster.opened(id, file);
-                self.roster.set_place(id, Place::Moved { is_named: false });
-                self.roster.enqueue(id);
-                wanted.remove(&key);
-            }
-        }
-        for (_, id) in wanted.into_values() {
-            self.tell_vanished(id);
-        }
-    }
-
-    fn tell_vanished(&mut self, id: TailId) {
-        let Some(tail) = self.roster.get(id) else { return };
-        let (unread, position) = (tail.unread(), tail.window.sent_to().offset);
-        self.counters.deletions.add(1);
-        self.counters.bytes_lost.add(unread);
-        if unread > 0 {
-            tracing::warn!(
-                path = %tail.path.display(), position, lost = unread,
-                "{} is gone, and {unread} bytes of it had not been read", tail.path.display(),
-            );
-        } else {
-            tracing::info!(path = %tail.path.display(), position, "{} is gone; all of it was read", tail.path.display());
-        }
-    }
-
-    /// At the start: files with a position that are not found by the patterns were renamed while nobody watched.
-    fn find_stored(&mut self) {
-        let wanted: Vec<_> = self.stored.values().map(|stored| (stored.key, parent(&stored.path))).collect();
-        for (key, path) in find_near(wanted.into_iter()) {
-            let (Some(stored), Ok(Some((file, look)))) =
-                (self.stored.get(&key).cloned(), self.open_as(&path, key))
-            else {
-                continue;
-            };
-            let told = tail_from(key, &path, &file, look, Some(&stored), self.max_line);
-            let Ok(mut tail) = told else { continue };
-            // Begun anew means: not the file that was stored. And one that was read to its end stays stored.
-            if tail.window.acked() != stored.position || look.size <= stored.position.offset {
-                continue;
-            }
-            tracing::info!(
-                path = %stored.path.display(), to = %path.display(), position = stored.position.offset,
-                "{} was renamed to {}; it is read to its end", stored.path.display(), path.display(),
-            );
-            self.counters.rotations.add(1);
-            self.stored.remove(&key);
-            tail.place = Place::Moved { is_named: false };
-            tail.file = Some(file);
-            let id = self.roster.add(tail);
-            self.roster.enqueue(id);
-        }
-    }
-
     /// Files that did not grow for long are closed; they are opened again when they do.
     fn close_idle(&mut self) {
         for id in self.roster.ids() {
@@ -378,7 +307,7 @@ impl Reader {
 }
 
 /// A file with the position at which reading begins: where it was left, or where its last whole line ends.
-fn tail_from(
+pub(super) fn tail_from(
     key: FileKey,
     path: &Path,
     file: &fs::File,
@@ -400,72 +329,4 @@ fn tail_from(
     // Its lines go on under the name under which they began.
     tail.set_found_as(&stored.path);
     Ok(tail)
-}
-
-/// Finds files by identity in the directories in which they were; each directory is listed once.
-fn find_near(wanted: impl Iterator<Item = (FileKey, PathBuf)>) -> Vec<(FileKey, PathBuf)> {
-    let mut by_dir: HashMap<PathBuf, HashMap<u64, FileKey>> = HashMap::new();
-    for (key, dir) in wanted {
-        by_dir.entry(dir).or_default().insert(key.inode, key);
-    }
-    let mut found = Vec::new();
-    for (dir, keys) in by_dir {
-        // A directory that is gone holds none of them; one that may not be listed is told of by the walk.
-        let Ok(entries) = fs::read_dir(&dir) else { continue };
-        for entry in entries.flatten() {
-            if let Some(key) = keys.get(&entry.ino())
-                && entry.file_type().is_ok_and(|kind| kind.is_file())
-            {
-                found.push((*key, entry.path()));
-            }
-        }
-    }
-    found
-}
-
-/// Where files that matched ended up, with the path under which they matched: rotations rename in chains.
-fn follow_renames(
-    renames: Vec<(PathBuf, PathBuf)>,
-    matches: &dyn Fn(&Path) -> bool,
-) -> HashMap<PathBuf, PathBuf> {
-    let mut at: HashMap<PathBuf, PathBuf> = HashMap::new();
-    for (from, to) in renames {
-        let found_as = at.remove(&from).or_else(|| matches(&from).then(|| from.clone()));
-        // Whatever was at `to` is gone.
-        match found_as {
-            Some(found_as) => at.insert(to, found_as),
-            None => at.remove(&to),
-        };
-    }
-    at
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(renames: &[(&str, &str)], expected: &[(&str, &str)]) {
-        let renames = renames.iter().map(|(from, to)| (from.into(), to.into())).collect();
-        let mut ends: Vec<_> = follow_renames(renames, &|path| path == Path::new("log"))
-            .into_iter()
-            .map(|(to, found_as)| (to.to_str().unwrap().to_owned(), found_as.to_str().unwrap().to_owned()))
-            .collect();
-        ends.sort();
-        let expected: Vec<_> = expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-        assert_eq!(ends, expected);
-    }
-
-    #[test]
-    fn renames_are_followed_in_chains() {
-        check(&[("a", "b")], &[]);
-        check(&[("log", "log.1")], &[("log.1", "log")]);
-        check(
-            &[("log", "log.1"), ("log.1", "log.2"), ("log", "log.1")],
-            &[("log.1", "log"), ("log.2", "log")],
-        );
-        check(&[("log.1", "log.2"), ("log", "log.1")], &[("log.1", "log")]);
-        // Overwritten by a stranger, and renamed over the last one.
-        check(&[("log", "log.1"), ("a", "log.1")], &[]);
-        check(&[("log", "log.1"), ("log", "log.1")], &[("log.1", "log")]);
-    }
 }

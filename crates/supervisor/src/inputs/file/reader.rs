@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::Timing;
+use super::carried::Carried;
 use super::identity::{FileKey, Verdict};
 use super::notices::Notices;
 use super::pattern::Patterns;
@@ -49,6 +50,8 @@ pub(super) struct Reader {
     pub(super) stored: HashMap<FileKey, Stored>,
     /// Closed files that are gone from their path and have to be looked for near it.
     pub(super) missing: Vec<TailId>,
+    /// Where files went that were renamed.
+    pub(super) carried: Carried,
     /// Patterns of which was said that nothing matches them.
     pub(super) told_unmatched: Vec<String>,
     /// Positions have changed since they were saved.
@@ -80,6 +83,7 @@ impl Reader {
             troubles: Troubles::default(),
             stored: HashMap::new(),
             missing: Vec::new(),
+            carried: Carried::default(),
             told_unmatched: Vec::new(),
             is_dirty: false,
             has_lost: false,

@@ -163,29 +163,41 @@ pub(super) fn read_turn(
     is_at_end: bool,
     scratch: &mut Vec<u8>,
 ) -> io::Result<Turn> {
-    let mut filled = fill(file, scratch, 0, CHUNK_BYTES_MAX, from.offset)?;
-    let mut taken = take_lines(content(scratch, filled), from.in_cut_line, max_line, false);
-    if taken.consumed == 0 && filled == CHUNK_BYTES_MAX {
+    // One byte before it, too: a line begins behind the end of another.
+    let back = usize::from(from.offset > 0);
+    let begin = from.offset - back as u64;
+    let mut filled = fill(file, scratch, 0, back + CHUNK_BYTES_MAX, begin)?;
+    let is_full = filled == back + CHUNK_BYTES_MAX;
+    let mut taken = take_lines(behind(scratch, back, filled), from.in_cut_line, max_line, false);
+    if taken.consumed == 0 && is_full {
         // A single line; two bytes more than allowed tell that it is too long.
-        filled += fill(file, scratch, filled, max_line + 2, from.offset)?;
-        taken = take_lines(content(scratch, filled), from.in_cut_line, max_line, false);
+        filled += fill(file, scratch, filled, back + max_line + 2, begin)?;
+        taken = take_lines(behind(scratch, back, filled), from.in_cut_line, max_line, false);
     }
+    let read = behind(scratch, back, filled);
     // IMPORTANT: looked at after reading. If it is the same file now, it was the same one while it was read.
     let metadata = file.metadata()?;
     let look = Look::of(&metadata);
     let mut prefix = [0; FINGERPRINT_BYTES_MAX];
     let prefix_len = read_prefix(file, &mut prefix)?;
     let prefix = content(&prefix, prefix_len);
-    let verdict = judge(fingerprint, from, look.size, prefix);
+    // At the beginning there is nothing to know it by yet but what was just read.
+    let is_other_beginning = from.offset == 0 && !prefix.starts_with(first_bytes(read));
+    let verdict = match judge(fingerprint, from, look.size, prefix) {
+        Verdict::Same if is_other_beginning => Verdict::Rewritten,
+        verdict => verdict,
+    };
     if verdict != Verdict::Same {
-        // Shorter than where reading began: what was read there was read before it became so.
-        let salvage = if verdict == Verdict::Shorter { content(scratch, filled) } else { &[] };
-        let salvaged = take_lines(salvage, from.in_cut_line, max_line, true);
+        // What was read was there before the file was written anew, if that begins otherwise, or if it is too short for
+        // it now. Unless it was written anew more than once: then it would hardly be a line that begins there.
+        let is_line = scratch.first() == Some(&b'\n') && filled > 0;
+        let is_old = is_other_beginning || (verdict == Verdict::Shorter && is_line);
+        let salvaged = take_lines(if is_old { read } else { &[] }, from.in_cut_line, max_line, true);
         return Ok(Turn::BegunAnew { verdict, salvaged });
     }
-    let is_more = look.size > from.offset + filled as u64;
+    let is_more = look.size > from.offset + read.len() as u64;
     if is_at_end && !is_more {
-        taken = take_lines(content(scratch, filled), from.in_cut_line, max_line, true);
+        taken = take_lines(read, from.in_cut_line, max_line, true);
     }
     let is_longer = prefix_len > usize::from(fingerprint.len);
     let fingerprint = if is_longer { Fingerprint::of(prefix) } else { fingerprint };
@@ -203,6 +215,14 @@ pub(super) fn last_line_end(file: &File, size: u64, max_line: usize) -> io::Resu
         None if begin == 0 => Position::at(0),
         None => Position { offset: size, in_cut_line: true },
     })
+}
+
+fn behind(buffer: &[u8], from: usize, to: usize) -> &[u8] {
+    buffer.get(from..to).unwrap_or_default()
+}
+
+fn first_bytes(content: &[u8]) -> &[u8] {
+    content.get(..FINGERPRINT_BYTES_MAX).unwrap_or(content)
 }
 
 fn content(buffer: &[u8], len: usize) -> &[u8] {
