@@ -5,6 +5,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -23,6 +24,9 @@ const READS_WAITING_MAX: usize = 2;
 /// How long whole lines wait for more.
 const FLUSH_PERIOD: Duration = Duration::from_millis(100);
 
+/// How long a stop waits for a block that the reading thread has in its hands.
+const HAND_OVER: Duration = Duration::from_millis(20);
+
 /// Reads standard input until its end, or until told to stop.
 ///
 /// # Errors
@@ -33,29 +37,43 @@ pub async fn run_stdin(ctx: InputContext) -> Result<(), InputError> {
 
 async fn run(from: Box<dyn Read + Send>, ctx: InputContext) -> Result<(), InputError> {
     let (blocks_tx, blocks) = mpsc::channel(READS_WAITING_MAX);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let over = Arc::clone(&is_over);
     // A read cannot be interrupted: at a stop the thread is left behind, and ends with the process.
     std::thread::Builder::new()
         .name(format!("input {} read", ctx.input))
-        .spawn(move || read_all(from, &blocks_tx))
+        .spawn(move || read_all(from, &blocks_tx, &over))
         .map_err(|source| InputError::Thread { input: Arc::clone(&ctx.input), source })?;
     let (returned_tx, returned) = mpsc::unbounded_channel();
-    let stdin =
-        Stdin { ctx, blocks, buffer: Vec::new(), in_cut_line: false, returned_tx, returned, in_flight: 0 };
+    let stdin = Stdin {
+        ctx,
+        blocks,
+        is_over,
+        buffer: Vec::new(),
+        in_cut_line: false,
+        returned_tx,
+        returned,
+        in_flight: 0,
+    };
     stdin.run().await
 }
 
 /// Reads until the end, a failure, or until nobody wants more.
-fn read_all(mut from: Box<dyn Read + Send>, blocks: &mpsc::Sender<io::Result<Vec<u8>>>) {
+fn read_all(
+    mut from: Box<dyn Read + Send>,
+    blocks: &mpsc::Sender<io::Result<Vec<u8>>>,
+    is_over: &AtomicBool,
+) {
     let mut scratch = vec![0; READ_BYTES_MAX];
-    loop {
+    while !is_over.load(Ordering::Acquire) {
         let block = match from.read(&mut scratch) {
             Ok(0) => return,
             Ok(n) => Ok(scratch.get(..n).unwrap_or_default().to_vec()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => Err(error),
         };
-        let is_over = block.is_err();
-        if blocks.blocking_send(block).is_err() || is_over {
+        let is_failed = block.is_err();
+        if blocks.blocking_send(block).is_err() || is_failed {
             return;
         }
     }
@@ -64,6 +82,8 @@ fn read_all(mut from: Box<dyn Read + Send>, blocks: &mpsc::Sender<io::Result<Vec
 struct Stdin {
     ctx: InputContext,
     blocks: mpsc::Receiver<io::Result<Vec<u8>>>,
+    /// Tells the reading thread to read no more.
+    is_over: Arc<AtomicBool>,
     /// Read and not handed on yet.
     buffer: Vec<u8>,
     in_cut_line: bool,
@@ -74,11 +94,10 @@ struct Stdin {
 
 impl Stdin {
     async fn run(mut self) -> Result<(), InputError> {
-        let read = self.read().await;
-        // What is on its way between the two threads was taken from standard input as well.
-        self.blocks.close();
-        let mut result = read;
-        while let Some(block) = self.blocks.recv().await {
+        let mut result = self.read().await;
+        // What is on its way between the two threads, and in the hands of the other one, was taken from standard input.
+        self.is_over.store(true, Ordering::Release);
+        while let Ok(Some(block)) = tokio::time::timeout(HAND_OVER, self.blocks.recv()).await {
             match block {
                 Ok(block) => self.buffer.extend_from_slice(&block),
                 Err(error) => result = result.and(Err(self.failed(error))),
@@ -196,7 +215,7 @@ async fn sleep_until(at: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{PipeWriter, Write};
+    use std::io::{PipeReader, PipeWriter, Write};
 
     use tokio::sync::{oneshot, watch};
     use tokio::time::timeout;
@@ -209,6 +228,7 @@ mod tests {
 
     struct Rig {
         pipe: Option<PipeWriter>,
+        from: Option<PipeReader>,
         chunks: mpsc::Receiver<Chunk>,
         stop: watch::Sender<bool>,
         done: oneshot::Receiver<Result<(), InputError>>,
@@ -217,6 +237,7 @@ mod tests {
 
     fn start(max_line: usize) -> Rig {
         let (from, pipe) = io::pipe().unwrap();
+        let again = from.try_clone().unwrap();
         let (tx, chunks) = mpsc::channel(1);
         let (stop, stopped) = watch::channel(false);
         let counters = Arc::new(InputCounters::default());
@@ -234,7 +255,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             tell.send(runtime.block_on(run(Box::new(from), ctx))).ok();
         });
-        Rig { pipe: Some(pipe), chunks, stop, done, counters }
+        Rig { pipe: Some(pipe), from: Some(again), chunks, stop, done, counters }
     }
 
     impl Rig {
@@ -315,6 +336,34 @@ mod tests {
         assert!(timeout(Duration::from_millis(50), rig.ended()).await.is_err());
         drop(first);
         assert_eq!(rig.counters.events.get(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_stop_loses_nothing_that_was_read() {
+        let mut rig = start(100);
+        let mut pipe = rig.pipe.take().unwrap();
+        let content: String = (0..1_000_000).map(|n| format!("{n}\n")).collect();
+        let expected = content.clone();
+        let writer = std::thread::spawn(move || pipe.write_all(content.as_bytes()));
+        // Until the channels are full and everybody waits.
+        let mut before = u64::MAX;
+        while before != rig.counters.bytes.get() || before == 0 {
+            before = rig.counters.bytes.get();
+            tokio::time::sleep(FLUSH_PERIOD * 3).await;
+        }
+        rig.stop.send(true).unwrap();
+        let mut text = String::new();
+        while let Some(chunk) = rig.next().await {
+            text.push_str(&chunk);
+        }
+        rig.ended().await.unwrap();
+        // What was not read is in the pipe, still.
+        let mut rest = rig.from.take().unwrap();
+        let mut left = Vec::new();
+        rest.read_to_end(&mut left).unwrap();
+        writer.join().unwrap().unwrap();
+        assert_eq!(text.len() + left.len(), expected.len());
+        assert_eq!(text + std::str::from_utf8(&left).unwrap(), expected);
     }
 
     #[tokio::test]

@@ -52,8 +52,10 @@ impl Carried {
 mod tests {
     use super::*;
 
+    type Renames = &'static [(&'static str, &'static str)];
+
     /// Each batch of renames with what it must give.
-    fn check(batches: &[(&[(&str, &str)], &[&str])]) {
+    fn check(batches: &[(Renames, &[&str])]) {
         let mut carried = Carried::default();
         for (renames, expected) in batches {
             let renames = renames.iter().map(|(from, to)| (from.into(), to.into())).collect();

@@ -47,8 +47,8 @@ pub(super) struct BadPattern {
 }
 
 impl Patterns {
-    /// Understands patterns; a relative one is below `current_dir`. An `exclude` without a `/` means a name in any
-    /// directory.
+    /// Understands patterns; a relative one is below `current_dir`. An `exclude` without a `/`, or that begins
+    /// with `**/`, means any directory.
     pub(super) fn new(
         include: &[String],
         exclude: &[String],
@@ -65,7 +65,11 @@ impl Patterns {
         }
         let mut exclude_set = GlobSetBuilder::new();
         for text in exclude {
-            let full = if text.contains('/') { absolute(text, current_dir) } else { format!("**/{text}") };
+            let full = match text.as_str() {
+                anywhere if anywhere.starts_with("**/") => anywhere.to_owned(),
+                name if !name.contains('/') => format!("**/{name}"),
+                path => absolute(path, current_dir),
+            };
             exclude_set.add(glob(text, &full)?);
         }
         let built = |set: GlobSetBuilder| {
@@ -257,7 +261,7 @@ mod tests {
     }
 
     fn check(include: &str, base: &str, parts: usize, yes: &[&str], no: &[&str]) {
-        let patterns = patterns(&[include], &["*.gz", "/var/log/secret/**"]).unwrap();
+        let patterns = patterns(&[include], &["*.gz", "**/*.bz2", "/var/log/secret/**"]).unwrap();
         assert_eq!(patterns.includes[0].base, Path::new(base), "{include}");
         assert_eq!(patterns.includes[0].parts.len(), parts, "{include}");
         for path in yes {
@@ -278,7 +282,7 @@ mod tests {
             "/var/log",
             1,
             &["/var/log/a", "/var/log/x/y"],
-            &["/var/log/a.gz", "/var/log/secret/b"],
+            &["/var/log/a.gz", "/var/log/x/a.bz2", "/var/log/secret/b"],
         );
         check(
             "/srv/*/log/[ab].{log,txt}",
