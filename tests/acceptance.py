@@ -30,6 +30,7 @@ MEMORY_BYTES_MAX = 64_000_000
 STALL_SECONDS_MAX = 90
 OUTAGE_SECONDS = 20
 FAULT_SECONDS = 10
+STRUCK_SECONDS = 3
 POLL_SECONDS = 0.05
 
 # What the endpoint does, and what the forwarder's log must say about it in words.
@@ -151,6 +152,10 @@ class Endpoint:
     def accepted(self) -> int:
         """Events that it has accepted so far."""
         return json.loads(self.ask("GET", "counts"))["events"]
+
+    def struck(self) -> bool:
+        """Whether the fault that is on has struck something."""
+        return any(fault["hits"] for fault in json.loads(self.ask("GET", "faults")))
 
     def stop(self) -> None:
         """Ends it."""
@@ -314,27 +319,32 @@ def outage(drill: Drill) -> str:
 
 
 def faults(drill: Drill) -> str:
-    """Five faults, 10 s each in a row, while lines come in; the log must say in words what was wrong."""
+    """Five faults in a row, while lines come in; the log must say in words what was wrong.
+
+    Each is on for 10 s, and on until it has struck for 3 s: a forwarder that waits before its next try may sleep through 10 s.
+    """
     step = FAULT_SECONDS * (len(FAULTS) + 1)
     drill.forwarder.start()
     began = time.monotonic()
     done, said, missing = 0, [], []
-    for number in range(-1, len(FAULTS)):
+    for fault, words in [("", "")] + FAULTS:
         start = drill.forwarder.log_bytes()
-        if number >= 0:
-            drill.endpoint.ask("POST", "faults", f"{FAULTS[number][0]},for={FAULT_SECONDS}s")
-        until = began + FAULT_SECONDS * (number + 2)
-        while time.monotonic() < until:
+        if fault:
+            drill.endpoint.ask("POST", "faults", fault)
+        since, until = time.monotonic(), STALL_SECONDS_MAX if fault else FAULT_SECONDS
+        while (age := time.monotonic() - since) < until:
+            if until == STALL_SECONDS_MAX and drill.endpoint.struck():
+                until = max(FAULT_SECONDS, age + STRUCK_SECONDS)
             due = int(drill.lines.count * min(1.0, (time.monotonic() - began) / step))
             drill.lines.write(drill.input, done, due)
             done = due
             drill.forwarder.alive()
             time.sleep(POLL_SECONDS)
-        if number >= 0:
-            fault, words = FAULTS[number]
+        if fault:
+            drill.endpoint.ask("DELETE", "faults")
             log = drill.forwarder.log.read_bytes()[start:].decode("utf-8", "replace").splitlines()
             found = next((line for line in log if re.search(words, line, re.IGNORECASE)), None)
-            (said if found else missing).append(f"\n       {fault}: {(found or 'the log says nothing of it')[:300]}")
+            (said if found else missing).append(f"\n       {fault}, {age:.0f} s: {(found or 'the log says nothing of it')[:400]}")
     drill.lines.write(drill.input, done, drill.lines.count)
     summary = drill.finish(repeats=True)
     if missing:
