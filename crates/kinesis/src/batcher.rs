@@ -252,10 +252,15 @@ impl Batcher {
         match &self.options.partition_key {
             PartitionKey::Random => record::push_random_key(&mut self.random, keys),
             PartitionKey::Fixed(key) => keys.push_str(key),
-            PartitionKey::Field(name) => match record::field_value(&self.open.buffer[begin..], name) {
-                Some(value) => keys.push_str(record::cut_to_key(&value)),
-                None => record::push_random_key(&mut self.random, keys),
-            },
+            PartitionKey::Field(name) => {
+                let key_begin = keys.len();
+                if record::push_field_value(&self.open.buffer[begin..], name, keys) {
+                    let key = record::cut_to_key(&keys[key_begin..]).len();
+                    keys.truncate(key_begin + key);
+                } else {
+                    record::push_random_key(&mut self.random, keys);
+                }
+            }
         }
     }
 

@@ -85,20 +85,20 @@ pub fn is_legal_key(key: &str) -> bool {
     !key.is_empty() && cut_to_key(key).len() == key.len()
 }
 
-/// The value of a top-level field of a JSON object, as text: strings as they are, numbers and
-/// booleans as JSON writes them. `None` where it is missing, null, empty, or not a scalar. The
-/// object is walked, not built; nothing is allocated but the answer.
-pub fn field_value(event: &[u8], name: &str) -> Option<String> {
-    let mut found = None;
-    let walk = FieldWalk { name, found: &mut found };
+/// Appends the value of a top-level field of a JSON object to `text`: strings as they are, numbers in
+/// their shortest form, booleans as words. `false`, and nothing appended, where the field is missing,
+/// null, empty, or not a scalar. The object is walked, not built; nothing is allocated but `text`.
+pub fn push_field_value(event: &[u8], name: &str, text: &mut String) -> bool {
+    let before = text.len();
+    let walk = FieldWalk { name, text };
     // Whether what follows the field is valid JSON is not the question here.
     drop(serde_json::Deserializer::from_slice(event).deserialize_map(walk));
-    found.filter(|value| !value.is_empty())
+    text.len() > before
 }
 
 struct FieldWalk<'a> {
     name: &'a str,
-    found: &'a mut Option<String>,
+    text: &'a mut String,
 }
 
 impl<'de> Visitor<'de> for FieldWalk<'_> {
@@ -111,8 +111,7 @@ impl<'de> Visitor<'de> for FieldWalk<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(matches) = map.next_key_seed(KeyIs(self.name))? {
             if matches {
-                *self.found = map.next_value::<Scalar>()?.0;
-                return Ok(());
+                return map.next_value_seed(ScalarTo(self.text));
             }
             map.next_value::<IgnoredAny>()?;
         }
@@ -142,46 +141,53 @@ impl Visitor<'_> for KeyIs<'_> {
     }
 }
 
-/// A value that has an obvious text, or none.
-struct Scalar(Option<String>);
+/// Appends a value that has an obvious text, and nothing for others.
+struct ScalarTo<'a>(&'a mut String);
 
-impl<'de> serde::Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Scalar, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Scalar;
+impl ScalarTo<'_> {
+    fn push(self, value: impl fmt::Display) {
+        fmt::Write::write_fmt(self.0, format_args!("{value}")).expect("a string takes whatever is written");
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
-            fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
-                Ok(Scalar(Some(value.to_owned())))
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
-                Ok(Scalar(Some(value.to_string())))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
-                Ok(Scalar(Some(value.to_string())))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
-                Ok(Scalar(Some(value.to_string())))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
-                Ok(Scalar(Some(value.to_string())))
-            }
-            fn visit_unit<E>(self) -> Result<Scalar, E> {
-                Ok(Scalar(None))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Scalar(None))
-            }
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Scalar(None))
-            }
-        }
-        deserializer.deserialize_any(Text)
+impl<'de> serde::de::DeserializeSeed<'de> for ScalarTo<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ScalarTo<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.0.push_str(value);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.push(value);
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.push(value);
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.push(value);
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.push(value);
+        Ok(())
     }
 }
 
@@ -248,7 +254,9 @@ mod tests {
     #[test]
     fn a_field_is_found_without_building_the_event() {
         let check = |event: &str, expected: Option<&str>| {
-            assert_eq!(field_value(event.as_bytes(), "host").as_deref(), expected, "{event}");
+            let mut text = "before ".to_owned();
+            assert_eq!(push_field_value(event.as_bytes(), "host", &mut text), expected.is_some(), "{event}");
+            assert_eq!(text, format!("before {}", expected.unwrap_or_default()), "{event}");
         };
         check(r#"{"host":"a"}"#, Some("a"));
         check(r#"{"x":{"host":"inner"},"host":"outer"}"#, Some("outer"));

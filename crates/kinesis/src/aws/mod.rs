@@ -2,7 +2,7 @@
 //!
 //! The SDK signs, finds credentials and speaks the protocol. It does not retry (one attempt is the
 //! caller's to repeat), it does not time out (an attempt gets time in proportion to its body), and it
-//! does not open connections (see [`http`]).
+//! does not open connections (`aws/http.rs` does).
 //!
 //! Two things are tried again within an attempt, at once and once each, because the service asks for
 //! exactly that: a request whose signature was refused (the SDK takes the time difference from the
