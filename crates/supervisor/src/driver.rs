@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_kinesis::{Batch, Failure, Pending, Verification};
+use millpond_kinesis::{Batch, Class, Failure, Pending, Verification};
 use millpond_queue::{Frame, Fs, Reader, Sequence};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -441,7 +441,7 @@ impl Driver {
 
     fn say_failure(&mut self, failure: &Failure) {
         self.said.reason.clone_from(&failure.message);
-        if let Some(held_back) = self.said.failures.note(self.start.elapsed(), failure.label()) {
+        if let Some(held_back) = self.said.failures.note(self.start.elapsed(), &kind_of(failure)) {
             let (output, class, code) = (&*self.sender.id, failure.class.as_str(), failure.label());
             let reason = &*failure.message;
             tracing::warn!(output, class, code, held_back, reason, "a put or a look at the shards failed");
@@ -473,8 +473,8 @@ impl Driver {
                 Name::Healthy => {
                     self.said.down = false;
                     tracing::info!(output, state, was, after_secs, "the output is healthy");
-                    for (code, held_back) in self.said.failures.clear() {
-                        tracing::info!(output, code, held_back, "failures that were not said one by one");
+                    for (kind, held_back) in self.said.failures.clear() {
+                        tracing::info!(output, kind, held_back, "failures that were not said one by one");
                     }
                 }
             }
@@ -496,6 +496,16 @@ impl Driver {
             }
         }
     }
+}
+
+/// Failures of one kind are said now and then, a new kind at once. Throttling differs by shard and is one kind; apart from
+/// that, what a person would read as the same is the same: the words, not the call and not the numbers in them.
+fn kind_of(failure: &Failure) -> String {
+    if failure.class == Class::Throttled {
+        return failure.label().to_owned();
+    }
+    let words = failure.message.split_once(": ").map_or(&*failure.message, |(_, words)| words);
+    words.chars().filter(|char| !char.is_ascii_digit()).collect()
 }
 
 /// The next batch from the inputs, `None` when there will be none. Loses nothing when it is dropped half-way.

@@ -14,8 +14,11 @@ use std::time::Duration;
 const FAILURES_MIN: u32 = 3;
 /// … and for how long at least they must have gone on: one dropped connection fails all puts in flight at once.
 const FAILING_FOR_MIN: Duration = Duration::from_millis(500);
-/// Upper bound of the first probe delay; it doubles with every failed probe.
+/// Upper bound of the first probe delay; it doubles with every failed probe …
 const PROBE_DELAY_FIRST: Duration = Duration::from_secs(1);
+/// … up to this, or to an eighth of the outage so far: a link that comes back after a minute is not left unused for
+/// another one, and an outage of days is not probed every other second.
+const PROBE_DELAY_SHORT: Duration = Duration::from_secs(8);
 /// Largest upper bound of a probe delay.
 const PROBE_DELAY_MAX: Duration = Duration::from_secs(60);
 /// A jittered delay is never shorter than this, so that a fleet's unlucky draw is not a busy loop.
@@ -110,6 +113,8 @@ pub enum Verdict {
 pub struct Health {
     state: State,
     permits_max: u32,
+    /// When the output was last up, while it is not.
+    down_since: Duration,
     rng: fastrand::Rng,
 }
 
@@ -119,7 +124,7 @@ impl Health {
     pub fn new(permits_max: u32, seed: u64) -> Self {
         assert!(permits_max > 0, "an output that may never send");
         let state = State::Unhealthy { attempt: 0, retry_at: Duration::ZERO };
-        Self { state, permits_max, rng: fastrand::Rng::with_seed(seed) }
+        Self { state, permits_max, down_since: Duration::ZERO, rng: fastrand::Rng::with_seed(seed) }
     }
 
     /// Where the output stands.
@@ -249,15 +254,20 @@ impl Health {
     }
 
     fn fall(&mut self, now: Duration, attempt: u32) {
-        let retry_at = now + jittered(&mut self.rng, attempt);
+        if matches!(self.state, State::Healthy { .. } | State::Recovering { .. }) {
+            self.down_since = now;
+        }
+        let bound = probe_delay_max(attempt, now.saturating_sub(self.down_since));
+        // Full jitter: evenly between nothing and the bound.
+        let retry_at = now + bound.mul_f64(self.rng.f64()).max(PROBE_DELAY_MIN);
         self.state = State::Unhealthy { attempt, retry_at };
     }
 }
 
-/// Full jitter: evenly between nothing and a bound that doubles with the attempt.
-fn jittered(rng: &mut fastrand::Rng, attempt: u32) -> Duration {
-    let bound = PROBE_DELAY_FIRST.saturating_mul(1 << attempt.min(16)).min(PROBE_DELAY_MAX);
-    bound.mul_f64(rng.f64()).max(PROBE_DELAY_MIN)
+/// How long a probe may be put off after `attempt` failed ones in an outage of this length.
+fn probe_delay_max(attempt: u32, down_for: Duration) -> Duration {
+    let doubled = PROBE_DELAY_FIRST.saturating_mul(1 << attempt.min(16));
+    doubled.min(PROBE_DELAY_SHORT.max(down_for / 8)).min(PROBE_DELAY_MAX)
 }
 
 #[cfg(test)]
@@ -366,6 +376,15 @@ mod tests {
             assert!(retry_at >= now + PROBE_DELAY_MIN && retry_at <= now + PROBE_DELAY_MAX);
             assert!(!health.on_time(retry_at - MS));
             now = retry_at;
+        }
+    }
+
+    #[test]
+    fn probes_are_put_off_longer_the_longer_the_outage_lasts() {
+        let secs = Duration::from_secs;
+        let bounds = [(0, 0, 1), (1, 0, 2), (2, 3, 4), (3, 9, 8), (9, 30, 8), (9, 160, 20), (30, 86_400, 60)];
+        for (attempt, down_for, bound) in bounds {
+            assert_eq!(probe_delay_max(attempt, secs(down_for)), secs(bound), "{attempt} in {down_for} s");
         }
     }
 
