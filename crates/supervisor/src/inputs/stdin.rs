@@ -362,6 +362,7 @@ mod tests {
         let mut left = Vec::new();
         rest.read_to_end(&mut left).unwrap();
         writer.join().unwrap().unwrap();
+        assert!(text.len() < expected.len() / 2, "a stop reads no more");
         assert_eq!(text.len() + left.len(), expected.len());
         assert_eq!(text + std::str::from_utf8(&left).unwrap(), expected);
     }

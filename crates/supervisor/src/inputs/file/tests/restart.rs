@@ -37,13 +37,14 @@ async fn after_a_crash_what_was_not_acknowledged_is_read_again() {
     let second = input.chunk().await;
     let third = input.chunk().await;
     let taken = input.settle(first);
-    // Out of order: the third is acknowledged, the second never is.
+    // Out of order: the third is acknowledged, the second is not yet.
     input.settle(third);
     input.until("positions are saved", |counters| counters.positions_saved.get() > 0).await;
-    drop(second);
-    input.crash().await;
-    let again = rig.run_for(10_000 - taken).await;
-    assert_eq!(again["a.log"].len(), 10_000 - taken);
+    let crashed = rig.keep_positions();
+    input.settle(second);
+    input.stop().await;
+    crashed.put_back();
+    assert_eq!(rig.run_for(10_000 - taken).await["a.log"].len(), 10_000 - taken);
 }
 
 #[tokio::test]
@@ -96,15 +97,24 @@ async fn from_the_end_is_for_files_of_the_first_start_only() {
 }
 
 #[tokio::test]
-async fn from_the_end_is_remembered_even_if_nothing_was_read() {
+async fn from_the_end_is_remembered_before_anything_is_read() {
     let mut rig = Rig::new(&["*.log"]);
     rig.config.read_from = ReadFrom::End;
+    rig.timing.save_interval = Duration::from_secs(3600);
     rig.append("a.log", "old\n");
-    let input = rig.start();
-    input.until("it is known", |counters| counters.files.get() == 1).await;
-    input.crash().await;
+    rig.append("b.log", "");
+    let mut input = rig.start();
+    input.until("they are known", |counters| counters.files.get() == 2).await;
+    rig.append("b.log", "a sign of life\n");
+    let chunk = input.chunk().await;
+    let crashed = rig.keep_positions();
+    chunk.receipt.settle();
+    input.stop().await;
+    crashed.put_back();
     rig.append("a.log", "1\n");
-    assert_eq!(rig.run_for(1).await["a.log"], ["1"]);
+    let lines = rig.run_for(2).await;
+    assert_eq!(lines["a.log"], ["1"]);
+    assert_eq!(lines["b.log"], ["a sign of life"]);
 }
 
 #[tokio::test]

@@ -80,6 +80,13 @@ impl Rig {
         fs::remove_file(self.path(name)).unwrap();
     }
 
+    /// The positions as a crash would leave them now.
+    pub(super) fn keep_positions(&self) -> Kept {
+        let dir = self.data_dir().join("in");
+        let files = ["positions.a", "positions.b"].map(|name| dir.join(name));
+        Kept { files: files.map(|file| (fs::read(&file).unwrap(), file)) }
+    }
+
     /// Starts the input.
     pub(super) fn start(&self) -> Input {
         let (tx, chunks) = mpsc::channel(self.room);
@@ -116,6 +123,20 @@ impl Rig {
         let mut input = self.start();
         input.take(lines).await;
         input.stop().await
+    }
+}
+
+/// Position files as they were at one time.
+pub(super) struct Kept {
+    files: [(Vec<u8>, PathBuf); 2],
+}
+
+impl Kept {
+    /// Forgets what was saved since.
+    pub(super) fn put_back(self) {
+        for (body, file) in self.files {
+            fs::write(file, body).unwrap();
+        }
     }
 }
 
