@@ -13,7 +13,7 @@ from proof import Rules, check_order, check_stream, decode, expected_text
 from stream import Stream
 
 # The self-test waits less, for what will never come.
-WAIT_SECONDS_MAX = float(os.environ.get("INTEROP_WAIT_SECONDS", "60"))
+WAIT_SECONDS_MAX = float(os.environ.get("INTEROP_WAIT_SECONDS", "120"))
 RECORD_BYTES_MAX = 256 * 1024
 LOGS = ("gateway.log", "shop.log", "plc.log")
 
@@ -70,6 +70,9 @@ class Bench:
             output["concurrency"] = 1
         for one in settings:
             output |= one
+        if output.get("send_batched") is False and self.endpoint.name != "embedded":
+            # On a busy machine, they take longer over 500 records than the forwarder waits.
+            output["records_per_flush"] = 200
         self.forwarder.configure(self.endpoint, stream.name, inputs, output, auth)
 
     def forward(self, stream: Stream, form: str, expected: list, codec: str = "text") -> None:
@@ -93,7 +96,7 @@ class Bench:
     def problems(self, stream: Stream, form: str, expected: list, codec: str = "text") -> list[str]:
         """What is wrong with all that is in the stream; event times lie between the test's start and now."""
         rules = Rules(form, codec, RECORD_BYTES_MAX, time_min=self.started - 1, time_max=time.time() + 1)
-        return check_stream(stream.records, rules, expected)
+        return check_stream(stream.records, rules, expected, self.forwarder.repeats())
 
     def hold(self, problems: list[str]) -> None:
         """Fails with all problems, if there are any."""
@@ -107,8 +110,9 @@ def lines_of(path: Path) -> list[bytes]:
 
 
 def count(stream: Stream, form: str) -> int:
-    """Events that are in the stream; a record that cannot be read counts as one."""
-    return sum(max(1, len(decode(record, form, RECORD_BYTES_MAX).events)) for record in stream.records)
+    """Events that are in the stream, without records that were sent again; one that cannot be read counts as one."""
+    records = {(record.partition_key, record.data): record for record in stream.records}
+    return sum(max(1, len(decode(record, form, RECORD_BYTES_MAX).events)) for record in records.values())
 
 
 def forwards(bench: Bench, form: str, backpressure: dict) -> None:

@@ -1,6 +1,7 @@
 """Runs `millpond run` on a configuration of its own, and stops it as a service manager would."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -72,6 +73,13 @@ class Forwarder:
         self.process = None
         if code != 0:
             raise Failed(f"millpond ended with exit code {code} {time.monotonic() - started:.1f} s {when}")
+
+    def repeats(self) -> int:
+        """Events that it says it sent again, if that was because the endpoint did not answer in time; else none may be."""
+        log = self.log.read_text("utf-8", "replace")
+        if 'code="timeout"' not in log:
+            return 0
+        return sum(map(int, re.findall(r"forwarded in all .*?\brepeated=(\d+)", log)))
 
     def kill(self) -> None:
         """Ends a process that is still there, whatever it does."""

@@ -111,6 +111,10 @@ def run() -> list[str]:
     failures += [f"{name}: expected “{words}”, found {found}" for name, found, words in wrong() if not any(words in one for one in found)]
     if compare([1, 2], [2, 1]):
         failures.append("compare minds the order")
+    if compare([1, 2], [1, 1, 1, 2], repeats_max=2) or not compare([1, 2], [1, 1, 1, 2], repeats_max=1):
+        failures.append("compare does not count repeats")
+    if not compare([1, 2], [1, 1, 1], repeats_max=2) or not compare([1], [1, 3], repeats_max=2):
+        failures.append("where repeats may be, compare does not see what is missing or foreign")
     if decode(Record("s", "k", body(text_events())), "ndjson", 10**6).events != text_events():
         failures.append("decode does not give the events back")
     return failures
