@@ -86,6 +86,8 @@ struct Said {
     /// That the output is unhealthy was said, and not yet that it is no longer.
     down: bool,
     backlog: bool,
+    /// That the queue is full was said, and not yet that it is no longer.
+    full: bool,
     throttled: bool,
     failures: FailureLog,
 }
@@ -119,6 +121,7 @@ impl Driver {
             reason: String::new(),
             down: false,
             backlog: machine.has_backlog(),
+            full: false,
             throttled: false,
             failures: FailureLog::default(),
         };
@@ -233,11 +236,7 @@ impl Driver {
                 Ok(Some(Event::Spooled(id)))
             }
             Notice::QueueRoom(room) => {
-                let output = &*self.sender.id;
-                match &room {
-                    Ok(()) => tracing::info!(output, "the queue takes batches again"),
-                    Err(reason) => tracing::warn!(output, reason, "the queue takes no more batches for now"),
-                }
+                self.say_room(&room);
                 Ok(Some(Event::QueueRoom(room.is_ok())))
             }
             Notice::Read(reading) => self.on_read(reading).map(Some),
@@ -439,6 +438,24 @@ impl Driver {
         held.receipts.into_iter().for_each(Receipt::settle);
     }
 
+    /// A queue that drains at its limit is full and not full many times a second.
+    fn say_room(&mut self, room: &Result<(), String>) {
+        let output = &*self.sender.id;
+        match room {
+            Err(reason) => {
+                if let Some(held_back) = self.said.failures.note(self.start.elapsed(), "queue-full") {
+                    self.said.full = true;
+                    tracing::warn!(output, reason, held_back, "the queue takes no more batches for now");
+                }
+            }
+            Ok(()) if self.said.full => {
+                self.said.full = false;
+                tracing::info!(output, "the queue takes batches again");
+            }
+            Ok(()) => {}
+        }
+    }
+
     fn say_failure(&mut self, failure: &Failure) {
         self.said.reason.clone_from(&failure.message);
         if let Some(held_back) = self.said.failures.note(self.start.elapsed(), &kind_of(failure)) {
@@ -453,7 +470,7 @@ impl Driver {
         let now = self.start.elapsed();
         let name = self.machine.health().name();
         if name != self.said.name {
-            let after_secs = (now - self.said.since).as_secs_f32();
+            let after_secs = (now - self.said.since).as_millis() as f64 / 1000.0;
             let (state, was) = (name.to_string(), self.said.name.to_string());
             self.said.since = now;
             self.said.name = name;
