@@ -73,7 +73,7 @@ set_up_python || skip_all "boto3 and moto could not be installed from PyPI, see 
 
 skips=()
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-    skips=(--skip "kinesis-local=node and npm are missing (Debian: apt-get install nodejs npm)")
+    skips=(--skip "kinesis-local=node and npm are missing (Debian: apt-get install nodejs, and npm unless that brought it)")
 elif ! set_up_node; then
     skips=(--skip "kinesis-local=could not be installed from npm, see $directory/npm.log")
 fi
