@@ -3,354 +3,218 @@
 //!
 //! Losing it loses nothing: every row is in a segment as well, and is put back when the queue is
 //! opened. So nothing waits for it, its errors are warnings, and a queue without it works the
-//! same. It is kept at arm's length because sled 0.34 panics on files that it does not
-//! understand, cannot open on a full disk, and calls data flushed that is not durable.
-//!
-//! Trees: `segments` (base → summary) and `times` (newest event, base → nothing). Further ones
-//! (dead letters, replays, losses) fit beside them; each value begins with its version.
+//! same. It lives on a thread of its own, because sled 0.34 panics on files that it does not
+//! understand, cannot open on a full disk, takes its time, and calls data flushed that is not
+//! durable.
+
+mod store;
 
 use std::{
-    collections::VecDeque,
-    fs::{self, File},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
-    sync::mpsc,
+    path::PathBuf,
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
     time::Duration,
 };
 
-use bincode::Options as _;
-use serde::{Deserialize, Serialize};
-
-use crate::{recovery::Finding, storage::Storage, view::Segment};
+use crate::{segment::look::Content, storage::Storage};
+pub(crate) use store::Row;
+use store::{Store, Unusable};
 
 /// The directory.
 pub(crate) const DIRECTORY: &str = "catalog";
-
 /// Where a catalog is moved that could not be used.
 const SET_ASIDE: &str = "catalog.bad";
 
-const ROW_VERSION: u8 = 1;
-const ROW_BYTES_MAX: u64 = 4096;
-const CACHE_BYTES: u64 = 2 << 20;
-const OPEN_LIMIT: Duration = Duration::from_secs(10);
+/// Commands that may wait; more means that it does not keep up, and is given up.
+const COMMANDS_MAX: usize = 1024;
+/// How long an answer may take. Without one, the queue looks for itself.
+const ANSWER_LIMIT: Duration = Duration::from_millis(200);
+/// How long closing it may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// Checkpoints come about every second.
 const CHECKPOINTS_PER_FLUSH: u32 = 5;
 
-/// What is known of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Row {
-    end: u64,
-    batches: u64,
-    events: u64,
-    records: u64,
-    payload_bytes: u64,
-    raw_bytes: u64,
-    disk_bytes: u64,
-    first_time_ms: i64,
-    last_time_ms: i64,
-    sealed: bool,
-}
+/// A segment: its base, and the sequence after its last batch.
+pub(crate) type Span = (u64, u64);
 
-impl From<&Segment> for Row {
-    fn from(segment: &Segment) -> Row {
-        let summary = &segment.summary;
-        Row {
-            end: segment.end,
-            batches: summary.batches,
-            events: summary.events,
-            records: summary.records,
-            payload_bytes: summary.payload_bytes,
-            raw_bytes: summary.raw_bytes,
-            disk_bytes: segment.disk_bytes,
-            first_time_ms: summary.first_time_ms,
-            last_time_ms: summary.last_time_ms,
-            sealed: segment.sealed,
-        }
-    }
-}
-
-impl Row {
-    fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![ROW_VERSION];
-        let row = limited().serialize(self).expect("a row of numbers is far below the limit");
-        bytes.extend(row);
-        bytes
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Row> {
-        let (&version, row) = bytes.split_first()?;
-        (version == ROW_VERSION).then(|| limited().deserialize(row).ok())?
-    }
-}
-
-fn limited() -> impl bincode::Options {
-    bincode::DefaultOptions::new().with_fixint_encoding().with_limit(ROW_BYTES_MAX)
-}
+/// Tells what is in a segment; `None` if nothing can be told.
+pub(crate) type Describe = Box<dyn Fn(Span) -> Option<Row> + Send>;
 
 /// What the catalog occupies, the one that was set aside included.
 pub(crate) fn disk_bytes<S: Storage>(storage: &S) -> io::Result<u64> {
     Ok(storage.directory_bytes(DIRECTORY)? + storage.directory_bytes(SET_ASIDE)?)
 }
 
-/// The catalog, if there is one.
+/// There is no catalog, or it is busy.
+#[derive(Debug)]
+pub(crate) struct NoAnswer;
+
+enum Command {
+    Put(u64, Row),
+    Remove(u64),
+    FirstSince(i64, SyncSender<Option<u64>>),
+    Flush,
+}
+
+/// The way to the catalog, if there is one.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     /// `None`: not wanted, or given up.
-    open: Option<Open>,
+    worker: Option<Worker>,
     /// Checkpoints since the oldest change that is not flushed.
     waiting: Option<u32>,
 }
 
 #[derive(Debug)]
-struct Open {
-    db: sled::Db,
-    segments: sled::Tree,
-    times: sled::Tree,
-    path: PathBuf,
-}
-
-/// Why the catalog could not be used.
-#[derive(Debug)]
-enum Unusable {
-    /// Its content makes no sense: another one can take its place.
-    Damaged(String),
-    /// The disk does not let it: another one would do no better.
-    Disk(String),
+struct Worker {
+    commands: SyncSender<Command>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
 }
 
 impl Catalog {
     /// A queue without a catalog.
     pub(crate) fn none() -> Catalog {
-        Catalog { open: None, waiting: None }
+        Catalog { worker: None, waiting: None }
     }
 
-    /// Opens the catalog in `path` and makes it agree with the segments. If it cannot be used, it
-    /// is set aside and another one is made; if that cannot be used either, there is none.
-    pub(crate) fn open(path: &Path, segments: &VecDeque<Segment>) -> (Catalog, Option<Finding>) {
-        let rows: Vec<(u64, Row)> = segments.iter().map(|segment| (segment.base, segment.into())).collect();
-        let (reason, finding) = match open_limited(path, rows.clone()) {
-            Ok(open) => return (Catalog { open: Some(open), waiting: Some(0) }, None),
-            Err(Unusable::Disk(reason)) => (reason, None),
-            Err(Unusable::Damaged(reason)) => {
-                let finding = Finding::CatalogRebuilt { reason: reason.clone() };
-                (reason, set_aside(path).is_ok().then_some(finding))
+    /// Starts the catalog in `path`. It is opened, and brought into agreement with the segments
+    /// that there are, while the queue works already.
+    pub(crate) fn start(path: PathBuf, segments: Vec<Span>, describe: Describe) -> Catalog {
+        let (commands, inbox) = sync_channel(COMMANDS_MAX);
+        let (ending, ended) = sync_channel(1);
+        let run = move || {
+            if let Err(reason) = run(path, &segments, &describe, &inbox) {
+                tracing::warn!(
+                    reason,
+                    "the queue works without its catalog; at the next start, it is built again"
+                );
             }
+            drop(ending);
         };
-        match finding.map(|finding| (finding, open_limited(path, rows))) {
-            Some((finding, Ok(open))) => (Catalog { open: Some(open), waiting: Some(0) }, Some(finding)),
-            Some((_, Err(_))) | None => (Catalog::none(), Some(Finding::CatalogUnusable { reason })),
+        match thread::Builder::new().name("queue-catalog".to_owned()).spawn(run) {
+            Ok(_detached) => Catalog { worker: Some(Worker { commands, ended }), waiting: Some(0) },
+            Err(error) => {
+                tracing::warn!(%error, "the queue works without its catalog: no thread for it");
+                Catalog::none()
+            }
         }
     }
 
     /// Puts in what is known of a segment now.
-    pub(crate) fn put(&mut self, segment: &Segment) {
-        let (base, row) = (segment.base, Row::from(segment));
-        self.change(|open| open.put(base, &row));
+    pub(crate) fn put(&mut self, base: u64, end: u64, content: &Content) {
+        self.change(Command::Put(base, Row::new(end, content)));
     }
 
     /// Takes out a segment that is gone.
     pub(crate) fn remove(&mut self, base: u64) {
-        self.change(|open| open.remove(base));
+        self.change(Command::Remove(base));
     }
 
-    /// The first sequence of the oldest segment with events at or after `time_ms`; `None` if
-    /// there is none, or no catalog to ask.
-    pub(crate) fn first_since(&mut self, time_ms: i64) -> Option<u64> {
-        let mut first = None;
-        self.guarded(|open| {
-            for key in open.times.range(time_key(time_ms, 0)..).keys() {
-                let base = key?.get(8..).and_then(|base| base.try_into().ok()).map(u64::from_be_bytes_of);
-                first = first.into_iter().chain(base).min();
-            }
-            Ok(())
-        });
-        first
+    /// The base of the oldest segment with events at or after `time_ms`; `Err` if the catalog
+    /// cannot say.
+    pub(crate) fn first_since(&mut self, time_ms: i64) -> Result<Option<u64>, NoAnswer> {
+        let (reply, answer) = sync_channel(1);
+        self.send(Command::FirstSince(time_ms, reply));
+        answer.recv_timeout(ANSWER_LIMIT).map_err(|_| NoAnswer)
     }
 
-    /// To be called at every checkpoint; flushes now and then. Whether it did.
+    /// To be called at every checkpoint; flushes now and then. Whether the size may have changed.
     pub(crate) fn flush_when_due(&mut self) -> bool {
-        match &mut self.waiting {
-            Some(checkpoints) if *checkpoints + 1 < CHECKPOINTS_PER_FLUSH => {
+        let due = match &mut self.waiting {
+            None => return false,
+            Some(checkpoints) => {
                 *checkpoints += 1;
-                false
+                *checkpoints >= CHECKPOINTS_PER_FLUSH
             }
-            Some(_) => {
-                self.flush();
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Flushes what is not flushed, and closes.
-    pub(crate) fn close(&mut self) {
-        if self.waiting.is_some() {
-            self.flush();
-        }
-        self.give_up();
-    }
-
-    fn flush(&mut self) {
-        self.waiting = None;
-        self.guarded(Open::flush);
-    }
-
-    fn change(&mut self, change: impl FnOnce(&Open) -> sled::Result<()>) {
-        if self.open.is_some() {
-            self.waiting.get_or_insert(0);
-            self.guarded(change);
-        }
-    }
-
-    /// Runs something on the catalog; whatever goes wrong ends it.
-    fn guarded(&mut self, run: impl FnOnce(&Open) -> sled::Result<()>) {
-        let Some(open) = &self.open else { return };
-        let reason = match catch_unwind(AssertUnwindSafe(|| run(open))) {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "it panicked".to_owned(),
         };
-        tracing::warn!(reason, "the queue goes on without its catalog; it is built again at the next start");
-        self.give_up();
+        if due {
+            self.waiting = None;
+            self.send(Command::Flush);
+        }
+        due
     }
 
-    fn give_up(&mut self) {
-        self.waiting = None;
-        if let Some(open) = self.open.take()
-            && catch_unwind(AssertUnwindSafe(|| drop(open))).is_err()
-        {
-            tracing::debug!("the catalog panicked while it was closed");
+    fn change(&mut self, command: Command) {
+        if self.worker.is_some() {
+            self.waiting.get_or_insert(0);
+            self.send(command);
+        }
+    }
+
+    fn send(&mut self, command: Command) {
+        let Some(worker) = &self.worker else { return };
+        if worker.commands.try_send(command).is_err() {
+            tracing::warn!("the catalog has ended, or does not keep up: the queue goes on without it");
+            self.worker = None;
+            self.waiting = None;
         }
     }
 }
 
-impl Open {
-    fn put(&self, base: u64, row: &Row) -> sled::Result<()> {
-        let old = self.segments.insert(base.to_be_bytes_of(), row.encode())?;
-        if let Some(old) = old.as_deref().and_then(Row::decode)
-            && old.last_time_ms != row.last_time_ms
-        {
-            self.times.remove(time_key(old.last_time_ms, base))?;
+impl Drop for Catalog {
+    /// Waits until the catalog is flushed and closed, so that the next owner can open it.
+    fn drop(&mut self) {
+        let Some(Worker { commands, ended }) = self.worker.take() else { return };
+        drop(commands);
+        if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(CLOSE_LIMIT) {
+            tracing::warn!("the catalog took too long to close and was left alone");
         }
-        if row.batches > 0 {
-            self.times.insert(time_key(row.last_time_ms, base), &[])?;
-        }
-        Ok(())
     }
+}
 
-    fn remove(&self, base: u64) -> sled::Result<()> {
-        let old = self.segments.remove(base.to_be_bytes_of())?;
-        if let Some(row) = old.as_deref().and_then(Row::decode) {
-            self.times.remove(time_key(row.last_time_ms, base))?;
-        }
-        Ok(())
-    }
-
-    fn flush(&self) -> sled::Result<()> {
-        self.db.flush()?;
-        // What `flush` calls durable is not, on Linux: it starts the writing and does not wait
-        // for the device.
-        File::open(self.path.join("db"))?.sync_data()?;
-        Ok(())
-    }
-
-    /// Makes the rows those of the segments. An undecodable row means that the rest cannot be
-    /// trusted either.
-    fn agree(&self, rows: &[(u64, Row)]) -> Result<(), Unusable> {
-        let mut known = VecDeque::from(rows.to_vec());
-        for item in &self.segments {
-            let (key, value) = item.map_err(classify)?;
-            let base = key.as_ref().try_into().map(u64::from_be_bytes_of);
-            let (Ok(base), Some(row)) = (base, Row::decode(&value)) else {
-                return Err(Unusable::Damaged("a row cannot be read".to_owned()));
-            };
-            match known.binary_search_by_key(&base, |&(base, _)| base) {
-                Ok(index) if known[index].1 == row => drop(known.remove(index)),
-                Ok(_) => {} // Put in below.
-                Err(_) => self.remove(base).map_err(classify)?,
+/// The catalog's thread: opens it, carries out commands, closes it.
+fn run(
+    path: PathBuf,
+    segments: &[Span],
+    describe: &Describe,
+    inbox: &Receiver<Command>,
+) -> Result<(), String> {
+    let store = open(path, segments, describe)?;
+    guarded(|| {
+        let mut dirty = true;
+        for command in inbox {
+            match command {
+                Command::Put(base, row) => store.put(base, &row)?,
+                Command::Remove(base) => store.remove(base)?,
+                // Nobody waits for the answer any more if this fails.
+                Command::FirstSince(time_ms, reply) => drop(reply.try_send(store.first_since(time_ms)?)),
+                Command::Flush => {
+                    store.flush()?;
+                    dirty = false;
+                    continue;
+                }
             }
+            dirty = true;
         }
-        for (base, row) in known {
-            self.put(base, &row).map_err(classify)?;
-        }
+        if dirty { store.flush() } else { Ok(()) }
+    })
+    .map_err(|unusable| unusable.to_string())?;
+    guarded(|| {
+        drop(store);
         Ok(())
-    }
+    })
+    .map_err(|unusable| unusable.to_string())
 }
 
-/// Keys sort like the numbers they stand for, so they are the one place for the big end first.
-trait KeyBytes {
-    fn to_be_bytes_of(self) -> [u8; 8];
-    fn from_be_bytes_of(bytes: [u8; 8]) -> Self;
-}
-
-impl KeyBytes for u64 {
-    #[expect(clippy::big_endian_bytes, reason = "keys have to sort like numbers")]
-    fn to_be_bytes_of(self) -> [u8; 8] {
-        self.to_be_bytes()
-    }
-
-    #[expect(clippy::big_endian_bytes, reason = "keys have to sort like numbers")]
-    fn from_be_bytes_of(bytes: [u8; 8]) -> u64 {
-        u64::from_be_bytes(bytes)
-    }
-}
-
-fn time_key(time_ms: i64, base: u64) -> [u8; 16] {
-    let mut key = [0; 16];
-    // With the sign turned round, times before 1970 sort before the others.
-    key[..8].copy_from_slice(&(time_ms.cast_unsigned() ^ (1 << 63)).to_be_bytes_of());
-    key[8..].copy_from_slice(&base.to_be_bytes_of());
-    key
-}
-
-/// Opens and checks on a thread of its own: a panic ends the thread, and waiting has an end.
-fn open_limited(path: &Path, rows: Vec<(u64, Row)>) -> Result<Open, Unusable> {
-    let (give, take) = mpsc::sync_channel(1);
-    let path = path.to_owned();
-    let thread = thread::Builder::new().name("queue-catalog".to_owned()).spawn(move || {
-        let opened = open_checked(path, &rows);
-        // If nobody waits any more, the catalog is closed again by being dropped.
-        if give.send(opened).is_err() {
-            tracing::debug!("the catalog was opened after nobody waited for it any more");
-        }
-    });
-    if let Err(error) = thread {
-        return Err(Unusable::Disk(error.to_string()));
-    }
-    match take.recv_timeout(OPEN_LIMIT) {
-        Ok(opened) => opened,
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(Unusable::Damaged("opening it panicked".to_owned())),
-        Err(mpsc::RecvTimeoutError::Timeout) => {
-            Err(Unusable::Disk(format!("opening it took more than {} s", OPEN_LIMIT.as_secs())))
+/// Opens the catalog and makes it agree with the segments. One that makes no sense is set aside,
+/// and another one is made.
+fn open(path: PathBuf, segments: &[Span], describe: &Describe) -> Result<Store, String> {
+    match guarded(|| Store::open(&path, segments, describe)) {
+        Ok(store) => Ok(store),
+        Err(Unusable::Disk(reason)) => Err(reason),
+        Err(Unusable::Damaged(reason)) => {
+            tracing::warn!(reason, "the catalog of the queue is set aside and built again");
+            store::set_aside(&path, &path.with_file_name(SET_ASIDE)).map_err(|error| error.to_string())?;
+            guarded(|| Store::open(&path, segments, describe)).map_err(|unusable| unusable.to_string())
         }
     }
 }
 
-fn open_checked(path: PathBuf, rows: &[(u64, Row)]) -> Result<Open, Unusable> {
-    let config = sled::Config::default().path(&path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-    let db = config.open().map_err(classify)?;
-    let segments = db.open_tree("segments").map_err(classify)?;
-    let times = db.open_tree("times").map_err(classify)?;
-    let open = Open { db, segments, times, path };
-    open.agree(rows)?;
-    Ok(open)
-}
-
-fn classify(error: sled::Error) -> Unusable {
-    match error {
-        sled::Error::Io(error) => Unusable::Disk(error.to_string()),
-        error => Unusable::Damaged(error.to_string()),
-    }
-}
-
-/// Moves a catalog out of the way; the one before it goes.
-fn set_aside(path: &Path) -> io::Result<()> {
-    let aside = path.with_file_name(SET_ASIDE);
-    match fs::remove_dir_all(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    fs::rename(path, aside)
+/// Runs something in sled; a panic is one more way to say that its files make no sense.
+fn guarded<T>(run: impl FnOnce() -> Result<T, Unusable>) -> Result<T, Unusable> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_panic| Err(Unusable::Damaged("it panicked".to_owned())))
 }

@@ -4,15 +4,17 @@ use std::{io, mem};
 
 use crate::{
     batch::Sequence,
-    catalog,
+    catalog::{self, NoAnswer},
+    check,
     cursor::Cursor,
     format::segment_name,
     quarantine,
     queue::{OtherBytes, Queue},
+    segment::tail::Tail,
     space::{self, Demand},
     stats::Stats,
     storage::Storage,
-    view::{Damage, Segment, State, Weight},
+    view::{Damage, Segment, State, Unchecked},
 };
 
 /// What a checkpoint did.
@@ -55,8 +57,7 @@ impl<S: Storage> Queue<S> {
             queue_id: self.queue_id,
             acked: self.acks.low(),
             durable: self.durable().0,
-            segment: self.acked_in.0,
-            acked_in_segment: self.acked_in.1,
+            delivered: self.delivered,
         };
         if self.saved != Some(cursor) {
             // IMPORTANT: the cursor is durable before anything that it has passed is removed.
@@ -70,16 +71,28 @@ impl<S: Storage> Queue<S> {
         Ok(CheckpointOutcome { acked: Sequence(cursor.acked), reclaimed_segments, reclaimed_bytes })
     }
 
-    /// The oldest batch that may hold events at or after `time_ms` (milliseconds since the Unix
-    /// epoch), to the segment; the durable position if there is none.
+    /// The first batch of the oldest segment that may hold events at or after `time_ms`
+    /// (milliseconds since the Unix epoch); the durable position if there is none.
     pub fn first_since(&mut self, time_ms: i64) -> Sequence {
-        let known = self.catalog.first_since(time_ms);
+        let answer = self.catalog.first_since(time_ms);
+        let tail = self.tail.as_ref().map(Tail::base);
         let state = self.view.lock();
-        let reaches =
-            |segment: &&Segment| segment.summary.batches > 0 && segment.summary.last_time_ms >= time_ms;
-        // The catalog knows what is sealed; without it, and for the tail, there is the list.
-        let first = known.or_else(|| state.segments.iter().find(reaches).map(|segment| segment.base));
-        Sequence(first.unwrap_or(state.durable))
+        let reaches = |segment: &&Segment| match segment.content.map(|content| content.summary) {
+            Some(summary) if summary.batches > 0 => summary.last_time_ms >= time_ms,
+            // Nobody has looked into it, so it may reach anywhere.
+            _ => segment.end > segment.base,
+        };
+        let found = match answer {
+            Ok(Some(base)) => Some(base),
+            // The catalog knows all but the tail.
+            Ok(None) => state
+                .segments
+                .back()
+                .filter(|last| Some(last.base) == tail && reaches(last))
+                .map(|last| last.base),
+            Err(NoAnswer) => state.segments.iter().find(reaches).map(|segment| segment.base),
+        };
+        Sequence(found.unwrap_or(state.durable))
     }
 
     /// What the queue holds right now.
@@ -110,19 +123,12 @@ impl<S: Storage> Queue<S> {
             missing_batches: self.missing_batches,
             poisoned_segments: self.poisoned_segments,
         };
-        for segment in state.segments.iter().skip(state.segment_at(low)) {
-            let mut weight = Weight::from(&segment.summary);
-            if segment.base == self.acked_in.0 {
-                weight = weight.without(self.acked_in.1);
-            }
-            stats.events += weight.events;
-            stats.payload_bytes += weight.payload_bytes;
-            stats.raw_bytes = stats.raw_bytes.saturating_add(weight.raw_bytes);
-            if segment.summary.batches > 0 {
-                let older = |old: Option<i64>, new: i64| Some(old.map_or(new, |old| old.min(new)));
-                stats.oldest_time_ms = older(stats.oldest_time_ms, segment.summary.first_time_ms);
-                stats.oldest_appended_ms = older(stats.oldest_appended_ms, segment.summary.first_appended_ms);
-            }
+        let pending = self.total.without(self.delivered);
+        if stats.batches > 0 {
+            stats.events = pending.events;
+            stats.payload_bytes = pending.payload_bytes;
+            stats.raw_bytes = pending.raw_bytes;
+            (stats.oldest_time_ms, stats.oldest_appended_ms) = oldest(&state, low);
         }
         // The batch at the low-water mark is usually known, and older than all behind it.
         if let Some(read) = state.reads.get(&low) {
@@ -138,7 +144,7 @@ impl<S: Storage> Queue<S> {
     }
 
     fn disk_bytes_of(&self, state: &State) -> u64 {
-        let segments: u64 = state.segments.iter().map(|segment| segment.disk_bytes).sum();
+        let segments = state.segment_bytes();
         let OtherBytes { fixed, quarantine, catalog, unfinished } = self.other;
         segments + fixed + quarantine + catalog + unfinished
     }
@@ -158,26 +164,27 @@ impl<S: Storage> Queue<S> {
         let kept = state.reads.split_off(&low);
         let passed = mem::replace(&mut state.reads, kept);
         state.acked = low;
-        // When everything is acknowledged, this is the last segment, which may still grow.
-        let index = state.segment_at(low).min(state.segments.len().saturating_sub(1));
-        let Some(segment) = state.segments.get(index) else {
-            return;
-        };
-        let (from, mut weight) = match self.acked_in {
-            (base, weight) if base == segment.base => (from, weight),
-            _ => (segment.base, Weight::default()),
-        };
-        if low >= segment.end {
-            self.acked_in = (segment.base, Weight::from(&segment.summary));
+        if low >= state.durable {
+            self.delivered = self.total;
             return;
         }
+        // Where the mark has come into another segment whose totals are known, they are exact;
+        // otherwise what was passed is added.
+        let segment = state.segments.get(state.segment_at(low));
+        let before = segment.and_then(|segment| Some((segment.base, segment.content?.before.weight)));
+        let (start, weight) = match before {
+            Some((base, before)) if base >= from => (base.min(low), before),
+            _ => (from, self.delivered),
+        };
         let mut known = 0;
-        for read in passed.range(from.min(low)..).map(|(_, read)| read) {
-            weight.add(read.weight);
+        let mut weight = weight;
+        for read in passed.range(start..).map(|(_, read)| read) {
+            weight = weight.plus(read.weight);
             known += 1;
         }
-        weight.add(average(segment, low.saturating_sub(from).saturating_sub(known)));
-        self.acked_in = (segment.base, weight);
+        // Those that nobody read here count as an average batch of what was pending.
+        let pending = self.total.without(weight);
+        self.delivered = weight.plus(pending.share(low - start - known, state.durable - start));
     }
 
     /// Copies damaged bytes out of their segments. What cannot be copied now keeps its segment
@@ -207,7 +214,7 @@ impl<S: Storage> Queue<S> {
                 continue;
             }
             let mut state = self.view.lock();
-            let segment = state.segments.iter_mut().find(|segment| segment.base == base);
+            let segment = state.segment_mut(base);
             if let Some(damage) = segment.and_then(|segment| segment.damage.get_mut(&position)) {
                 damage.kept = true;
             }
@@ -216,19 +223,35 @@ impl<S: Storage> Queue<S> {
         Ok(())
     }
 
+    /// The oldest segment, if it can go: every batch in it is delivered, another one follows, and
+    /// that one was seen to be a segment, since its base is what ends this one.
+    fn reclaimable(&self, acked: u64) -> io::Result<Option<Segment>> {
+        loop {
+            let state = self.view.lock();
+            let (Some(oldest), Some(next)) = (state.segments.front(), state.segments.get(1)) else {
+                return Ok(None);
+            };
+            if oldest.end > acked {
+                return Ok(None);
+            }
+            let unchecked = [oldest, next].into_iter().find(|segment| !segment.checked);
+            let Some(unchecked) = unchecked.map(|segment| Unchecked { base: segment.base, end: segment.end })
+            else {
+                return Ok(Some(oldest.clone()));
+            };
+            drop(state);
+            check::check(&self.storage, &self.view, self.queue_id, unchecked).map_err(io::Error::other)?;
+        }
+    }
+
     /// The one place where segments go: oldest first, below a cursor that is durable, and never
     /// the last one, which knows the next sequence.
     fn reclaim(&mut self, acked: u64) -> io::Result<(u64, u64)> {
-        let (mut segments, mut bytes, mut result) = (0, 0, Ok(()));
-        loop {
-            let mut state = self.view.lock();
-            let oldest = match state.segments.front() {
-                Some(oldest) if state.segments.len() > 1 && oldest.end <= acked => oldest.clone(),
-                _ => break,
-            };
+        let before = self.view.lock().segment_bytes();
+        let (mut segments, mut result) = (0, Ok(()));
+        while let Some(oldest) = self.reclaimable(acked)? {
             assert!(self.saved.is_some_and(|saved| saved.acked >= oldest.end), "the cursor is durable first");
-            state.first = oldest.end;
-            drop(state);
+            self.view.lock().first = oldest.end;
             let removed = if oldest.damage.values().all(|damage| damage.kept) {
                 self.storage.remove(&segment_name(Sequence(oldest.base)))
             } else {
@@ -244,8 +267,8 @@ impl<S: Storage> Queue<S> {
             self.view.lock().segments.pop_front();
             self.catalog.remove(oldest.base);
             segments += 1;
-            bytes += oldest.disk_bytes;
         }
+        let bytes = before.saturating_sub(self.view.lock().segment_bytes());
         if segments > 0 {
             self.storage.sync_directory("")?;
             self.other.quarantine = self.storage.directory_bytes(quarantine::DIRECTORY)?;
@@ -254,12 +277,12 @@ impl<S: Storage> Queue<S> {
     }
 }
 
-/// What `batches` batches of a segment weigh on average, for those that nobody read here.
-fn average(segment: &Segment, batches: u64) -> Weight {
-    let of = |sum: u64| {
-        let share = u128::from(sum) * u128::from(batches) / u128::from(segment.summary.batches.max(1));
-        u64::try_from(share).unwrap_or(u64::MAX).min(sum)
-    };
-    let all = Weight::from(&segment.summary);
-    Weight { events: of(all.events), payload_bytes: of(all.payload_bytes), raw_bytes: of(all.raw_bytes) }
+/// The oldest time and the oldest appending of what is pending, to the segment.
+fn oldest(state: &State, low: u64) -> (Option<i64>, Option<i64>) {
+    let contents = state.segments.iter().skip(state.segment_at(low)).filter_map(|segment| segment.content);
+    let mut times = contents.map(|content| match content.summary.batches {
+        0 => (None, content.created_ms),
+        _ => (Some(content.summary.first_time_ms), content.summary.first_appended_ms),
+    });
+    times.next().map_or((None, None), |(time_ms, appended_ms)| (time_ms, Some(appended_ms)))
 }

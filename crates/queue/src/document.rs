@@ -5,8 +5,8 @@ use crate::{
     batch::BatchInfo,
     checkpoint,
     cursor::Cursor,
-    format::{FRAME_HEADER_LEN, FrameHeader, FrameKind, Seal, SegmentHeader, Summary},
-    view::Weight,
+    format::{FRAME_HEADER_LEN, FrameHeader, FrameKind, Seal, SegmentHeader, Totals},
+    summary::{Summary, Weight},
 };
 
 const PAGE: &str = include_str!("../../../docs/FORMAT.md");
@@ -33,6 +33,10 @@ fn segment_header() -> SegmentHeader {
         queue_id: 0x0F0E_0D0C_0B0A_0908_0706_0504_0302_0100,
         salt: 0xA1B2_C3D4,
         created_ms: 1_700_000_000_000,
+        before: Totals {
+            weight: Weight { events: 21, payload_bytes: 252, raw_bytes: 2_100 },
+            file_bytes: 16_384,
+        },
     }
 }
 
@@ -96,8 +100,7 @@ fn cursor_and_its_slot_are_as_documented() {
         queue_id: segment_header().queue_id,
         acked: 8,
         durable: 9,
-        segment: 7,
-        acked_in_segment: Weight { events: 7, payload_bytes: 44, raw_bytes: 700 },
+        delivered: Weight { events: 28, payload_bytes: 294, raw_bytes: 2_800 },
     };
     assert_eq!(cursor.encode().as_slice(), body);
     assert_eq!(Cursor::decode(&body), Ok(cursor));

@@ -103,6 +103,7 @@ pub enum CommitError {
 
 /// Why nothing could be read. Damage is never an error: it is set aside, counted and skipped.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// The disk did not answer. The reader stays where it is; call again, or give up.
     #[error("reading {file} at sequence {sequence}: {source}")]
@@ -113,6 +114,26 @@ pub enum ReadError {
         sequence: Sequence,
         /// The error of the operating system.
         source: io::Error,
+    },
+    /// A segment was written by a newer version of this program. Nothing is passed over.
+    #[error("{file} has format version {version}, this program knows up to {known}: use a newer millpond")]
+    Unsupported {
+        /// The segment, relative to the queue's directory.
+        file: String,
+        /// The version found.
+        version: u16,
+        /// The newest version known here.
+        known: u16,
+    },
+    /// A file has the name of a segment and is none of this queue. Nothing is passed over.
+    #[error(
+        "{file} is not a segment of this queue ({reason}): move it out of the directory, and start again"
+    )]
+    Foreign {
+        /// The file, relative to the queue's directory.
+        file: String,
+        /// What is wrong with it.
+        reason: &'static str,
     },
 }
 

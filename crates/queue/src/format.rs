@@ -3,7 +3,7 @@
 //! All integers are little-endian. Nothing here knows files.
 //!
 //! ```text
-//! segment   = header (64 B at 0, the same again at 2048, zeros up to 4096) frame* [seal]
+//! segment   = header (96 B at 0, the same again at 2048, zeros up to 4096) frame* [seal]
 //! frame     = frame header (80 B), payload
 //! seal      = a frame whose payload is the summary of the segment
 //! ```
@@ -12,7 +12,10 @@
 //! another file never pass for a frame of this one. The payload has a checksum of its own: the
 //! length in a good header is trusted, and a damaged payload costs one frame.
 
-use crate::batch::{BatchInfo, Sequence};
+use crate::{
+    batch::{BatchInfo, Sequence},
+    summary::{Summary, Weight},
+};
 
 /// The version of the layout that is written, and the newest that is read.
 pub(crate) const VERSION: u16 = 1;
@@ -20,7 +23,7 @@ pub(crate) const VERSION: u16 = 1;
 /// The first eight bytes of a segment.
 pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"MILLPSEG";
 /// Length of the segment header proper.
-pub(crate) const SEGMENT_HEADER_LEN: usize = 64;
+pub(crate) const SEGMENT_HEADER_LEN: usize = 96;
 /// Where the second copy of the header is: in another sector, for the day the first one is bad.
 pub(crate) const SEGMENT_HEADER_COPY_AT: usize = 2048;
 /// Where the frames begin.
@@ -36,7 +39,7 @@ pub(crate) const SEQUENCE_MAX: u64 = 1 << 61;
 /// The longest payload of a frame.
 pub(crate) const PAYLOAD_BYTES_MAX: u32 = 64 << 20;
 /// Length of the payload of a seal.
-pub(crate) const SEAL_BODY_LEN: usize = 128;
+pub(crate) const SEAL_BODY_LEN: usize = 160;
 /// Length of a whole seal frame.
 pub(crate) const SEAL_LEN: usize = FRAME_HEADER_LEN + SEAL_BODY_LEN;
 
@@ -66,6 +69,17 @@ pub(crate) struct SegmentHeader {
     pub(crate) salt: u32,
     /// When the batch that made it necessary was appended.
     pub(crate) created_ms: i64,
+    /// What all segments before it hold and held.
+    pub(crate) before: Totals,
+}
+
+/// Sums over all batches of a queue up to some sequence, since it began: reclaimed ones included,
+/// so that a difference of two tells what lies between without looking there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Totals {
+    pub(crate) weight: Weight,
+    /// What the segments occupy (or occupied).
+    pub(crate) file_bytes: u64,
 }
 
 impl SegmentHeader {
@@ -89,9 +103,10 @@ impl SegmentHeader {
         put(&mut out, 40, self.salt.to_le_bytes());
         // 44: reserved, u32.
         put(&mut out, 48, self.created_ms.to_le_bytes());
-        // 56: reserved, u32.
-        let checksum = crc32fast::hash(&out[..60]);
-        put(&mut out, 60, checksum.to_le_bytes());
+        put_totals(&mut out, 56, self.before);
+        // 88: reserved, u32.
+        let checksum = crc32fast::hash(&out[..92]);
+        put(&mut out, 92, checksum.to_le_bytes());
         out
     }
 
@@ -105,7 +120,7 @@ impl SegmentHeader {
         if version == 0 || version > VERSION {
             return Err(FormatError::Version(version));
         }
-        if crc32fast::hash(&bytes[..60]) != u32::from_le_bytes(get(bytes, 60)) {
+        if crc32fast::hash(&bytes[..92]) != u32::from_le_bytes(get(bytes, 92)) {
             return Err(FormatError::Checksum);
         }
         if u32::from_le_bytes(get(bytes, 12)) != 0 {
@@ -116,6 +131,7 @@ impl SegmentHeader {
             queue_id: u128::from_le_bytes(get(bytes, 24)),
             salt: u32::from_le_bytes(get(bytes, 40)),
             created_ms: i64::from_le_bytes(get(bytes, 48)),
+            before: get_totals(bytes, 56),
         })
     }
 
@@ -232,41 +248,6 @@ impl FrameHeader {
     }
 }
 
-/// Sums over the batches of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Summary {
-    pub(crate) batches: u64,
-    pub(crate) events: u64,
-    pub(crate) records: u64,
-    pub(crate) payload_bytes: u64,
-    pub(crate) raw_bytes: u64,
-    /// The times mean something only when there are batches.
-    pub(crate) first_time_ms: i64,
-    pub(crate) last_time_ms: i64,
-    pub(crate) first_appended_ms: i64,
-    pub(crate) last_appended_ms: i64,
-}
-
-impl Summary {
-    pub(crate) fn add(&mut self, info: &BatchInfo, payload_len: u32) {
-        if self.batches == 0 {
-            self.first_time_ms = info.first_time_ms;
-            self.last_time_ms = info.last_time_ms;
-            self.first_appended_ms = info.appended_ms;
-            self.last_appended_ms = info.appended_ms;
-        }
-        self.batches += 1;
-        self.events += u64::from(info.events);
-        self.records += u64::from(info.records);
-        self.payload_bytes += u64::from(payload_len);
-        self.raw_bytes = self.raw_bytes.saturating_add(info.raw_bytes);
-        self.first_time_ms = self.first_time_ms.min(info.first_time_ms);
-        self.last_time_ms = self.last_time_ms.max(info.last_time_ms);
-        self.first_appended_ms = self.first_appended_ms.min(info.appended_ms);
-        self.last_appended_ms = self.last_appended_ms.max(info.appended_ms);
-    }
-}
-
 /// The frame that closes a segment. It repeats what is needed to trust it alone, so that opening
 /// a sealed segment is one read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,17 +268,18 @@ impl Seal {
         put(&mut body, 24, self.header.salt.to_le_bytes());
         // 28: reserved, u32.
         put(&mut body, 32, self.header.created_ms.to_le_bytes());
-        put(&mut body, 40, self.end.to_le_bytes());
-        put(&mut body, 48, self.position.to_le_bytes());
-        put(&mut body, 56, self.summary.batches.to_le_bytes());
-        put(&mut body, 64, self.summary.events.to_le_bytes());
-        put(&mut body, 72, self.summary.records.to_le_bytes());
-        put(&mut body, 80, self.summary.payload_bytes.to_le_bytes());
-        put(&mut body, 88, self.summary.raw_bytes.to_le_bytes());
-        put(&mut body, 96, self.summary.first_time_ms.to_le_bytes());
-        put(&mut body, 104, self.summary.last_time_ms.to_le_bytes());
-        put(&mut body, 112, self.summary.first_appended_ms.to_le_bytes());
-        put(&mut body, 120, self.summary.last_appended_ms.to_le_bytes());
+        put_totals(&mut body, 40, self.header.before);
+        put(&mut body, 72, self.end.to_le_bytes());
+        put(&mut body, 80, self.position.to_le_bytes());
+        put(&mut body, 88, self.summary.batches.to_le_bytes());
+        put(&mut body, 96, self.summary.weight.events.to_le_bytes());
+        put(&mut body, 104, self.summary.records.to_le_bytes());
+        put(&mut body, 112, self.summary.weight.payload_bytes.to_le_bytes());
+        put(&mut body, 120, self.summary.weight.raw_bytes.to_le_bytes());
+        put(&mut body, 128, self.summary.first_time_ms.to_le_bytes());
+        put(&mut body, 136, self.summary.last_time_ms.to_le_bytes());
+        put(&mut body, 144, self.summary.first_appended_ms.to_le_bytes());
+        put(&mut body, 152, self.summary.last_appended_ms.to_le_bytes());
 
         let header = FrameHeader {
             kind: FrameKind::Seal,
@@ -332,19 +314,18 @@ impl Seal {
                 queue_id: u128::from_le_bytes(get(body, 8)),
                 salt,
                 created_ms: time(32),
+                before: get_totals(body, 40),
             },
-            end: word(40),
-            position: word(48),
+            end: word(72),
+            position: word(80),
             summary: Summary {
-                batches: word(56),
-                events: word(64),
-                records: word(72),
-                payload_bytes: word(80),
-                raw_bytes: word(88),
-                first_time_ms: time(96),
-                last_time_ms: time(104),
-                first_appended_ms: time(112),
-                last_appended_ms: time(120),
+                batches: word(88),
+                weight: Weight { events: word(96), payload_bytes: word(112), raw_bytes: word(120) },
+                records: word(104),
+                first_time_ms: time(128),
+                last_time_ms: time(136),
+                first_appended_ms: time(144),
+                last_appended_ms: time(152),
             },
         };
         (seal.end == head.sequence && seal.end >= seal.header.base).then_some(seal)
@@ -368,6 +349,19 @@ fn checksum_from(seed: u32, bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(seed);
     hasher.update(bytes);
     hasher.finalize()
+}
+
+fn put_totals(out: &mut [u8], at: usize, totals: Totals) {
+    put(out, at, totals.weight.events.to_le_bytes());
+    put(out, at + 8, totals.weight.payload_bytes.to_le_bytes());
+    put(out, at + 16, totals.weight.raw_bytes.to_le_bytes());
+    put(out, at + 24, totals.file_bytes.to_le_bytes());
+}
+
+fn get_totals(bytes: &[u8], at: usize) -> Totals {
+    let word = |offset| u64::from_le_bytes(get(bytes, at + offset));
+    let weight = Weight { events: word(0), payload_bytes: word(8), raw_bytes: word(16) };
+    Totals { weight, file_bytes: word(24) }
 }
 
 fn put<const N: usize>(out: &mut [u8], at: usize, bytes: [u8; N]) {

@@ -7,11 +7,15 @@ use crate::{
     batch::{Frame, Sequence},
     checkpoint::{self, CheckpointError},
     cursor::{self, Cursor},
-    format::{Summary, VERSION, segment_base, segment_name},
+    format::{VERSION, segment_base, segment_name},
     quarantine,
-    recovery::{scan::read_header, verdict::Header},
-    segment::walk::{Bounds, Reason, Span, Step, Walk, read_seal},
+    recovery::verdict::Header,
+    segment::{
+        look::{Look, Shows, look},
+        walk::{Bounds, Reason, Span, Step, Walk},
+    },
     storage::{Storage, StorageFile},
+    summary::Summary,
 };
 
 const READ_AHEAD: u32 = 1 << 20;
@@ -190,6 +194,7 @@ enum Content {
     Sealed {
         walk: Walk,
         bounds: Bounds,
+        end: u64,
         summary: Summary,
     },
     Open {
@@ -213,29 +218,26 @@ impl<F: StorageFile> Opened<F> {
         cursor: Option<Cursor>,
     ) -> io::Result<Option<Opened<F>>> {
         let name = segment_name(Sequence(base));
-        let file = match storage.open(&name) {
+        let Look { file, len, shows, .. } = match look(storage, base, cursor.map(|cursor| cursor.queue_id)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
+            look => look?,
         };
-        let len = file.len()?;
-        let content = if let Some(seal) = read_seal(&file, base, len)? {
-            let walk = Walk::new(base, seal.header.salt, READ_AHEAD);
-            let bounds = Bounds { limit: seal.position, end: Some(seal.end) };
-            Content::Sealed { walk, bounds, summary: seal.summary }
-        } else {
-            match read_header(&file, base, cursor.map(|cursor| cursor.queue_id))? {
-                Ok(header) => {
-                    let walk = Walk::new(base, header.salt, READ_AHEAD);
-                    Content::Open { walk, bounds: Bounds { limit: len, end: next_base } }
-                }
-                Err(Header::Unknown(version)) => {
-                    let why =
-                        format!("{name} has format version {version}, this program knows up to {VERSION}");
-                    return Err(io::Error::new(io::ErrorKind::Unsupported, why));
-                }
-                Err(Header::Incomplete) if next_base.is_none() => Content::Empty,
-                Err(_) => Content::Opaque { told: false },
+        let content = match shows {
+            Shows::Sealed { end, content, .. } => {
+                let walk = Walk::new(base, content.salt, READ_AHEAD);
+                let bounds = Bounds { limit: content.data_len, end: Some(next_base.unwrap_or(end)) };
+                Content::Sealed { walk, bounds, end, summary: content.summary }
             }
+            Shows::Open { header } => {
+                let walk = Walk::new(base, header.salt, READ_AHEAD);
+                Content::Open { walk, bounds: Bounds { limit: len, end: next_base } }
+            }
+            Shows::Bad(Header::Unknown(version)) => {
+                let why = format!("{name} has format version {version}, this program knows up to {VERSION}");
+                return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+            }
+            Shows::Bad(Header::Incomplete) if next_base.is_none() => Content::Empty,
+            Shows::Bad(_) => Content::Opaque { told: false },
         };
         let durable = cursor.map_or(0, |cursor| cursor.durable);
         Ok(Some(Opened { file, name, base, next_base, durable, len, content }))
@@ -296,9 +298,9 @@ impl<F: StorageFile> Opened<F> {
         match &mut self.content {
             Content::Empty => {}
             Content::Opaque { .. } => state = SegmentState::Damaged,
-            Content::Sealed { bounds, summary: sealed, .. } => {
+            Content::Sealed { end: sealed_end, summary: sealed, .. } => {
                 state = SegmentState::Sealed;
-                end = bounds.end.unwrap_or(end);
+                end = *sealed_end;
                 summary = *sealed;
             }
             Content::Open { walk, bounds } => {
@@ -329,9 +331,9 @@ impl<F: StorageFile> Opened<F> {
             first: Sequence(self.base),
             end: Sequence(end),
             batches: summary.batches,
-            events: summary.events,
-            payload_bytes: summary.payload_bytes,
-            raw_bytes: summary.raw_bytes,
+            events: summary.weight.events,
+            payload_bytes: summary.weight.payload_bytes,
+            raw_bytes: summary.weight.raw_bytes,
             disk_bytes: self.file.allocated_bytes()?,
             first_time_ms: time(summary.first_time_ms),
             last_time_ms: time(summary.last_time_ms),

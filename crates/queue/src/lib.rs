@@ -42,6 +42,7 @@
 mod ack;
 mod batch;
 mod catalog;
+mod check;
 pub mod checkpoint;
 mod consume;
 mod cursor;
@@ -60,6 +61,7 @@ mod segment;
 mod space;
 mod stats;
 pub mod storage;
+mod summary;
 mod view;
 
 pub use batch::{BatchInfo, Durable, Frame, Sequence};

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, io, sync::Arc};
 use crate::{
     ack::AckWindow,
     batch::Sequence,
-    catalog::{self, Catalog},
+    catalog::{self, Catalog, Row},
     checkpoint::{Checkpoint, CheckpointError},
     cursor::{self, Cursor},
     error::OpenError,
@@ -16,10 +16,15 @@ use crate::{
     recovery::{
         Finding, Recovery,
         load::{Doing, Loader},
+        scan::{Subject, scan},
     },
-    segment::create,
+    segment::{
+        create,
+        look::{Content, Look, Shows, look},
+    },
     storage::{LockError, Storage},
-    view::{DamageCounts, Segment, State, View, Weight},
+    summary::Weight,
+    view::{Segment, State, View},
 };
 
 /// Opens the queue in `storage`.
@@ -36,32 +41,19 @@ pub(crate) fn open<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>
 }
 
 fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Recovery), OpenError> {
-    let mut loader = Loader {
-        storage: storage.clone(),
-        queue_id: None,
-        durable: 0,
-        segments: VecDeque::new(),
-        findings: Vec::new(),
-        lost: Vec::new(),
-        counts: DamageCounts::default(),
-        scanned: 0,
-    };
+    let mut loader = Loader::new(storage.clone());
     let bases = list_segments(&storage, &mut loader.findings)?;
     let (checkpoint, cursor) = open_cursor(&storage)?;
     loader.queue_id = cursor.map(|cursor| cursor.queue_id);
     loader.durable = cursor.map_or(0, |cursor| cursor.durable);
-    for (index, &base) in bases.iter().enumerate() {
-        loader.load(base, bases.get(index + 1).copied())?;
-    }
-    if loader.segments.len() < bases.len() {
-        // Whole segments were set aside, or never came into being.
-        storage.sync_directory("").doing(|| "syncing the directory".to_owned())?;
-    }
-    let Loader { segments, mut findings, lost, counts, scanned, queue_id, .. } = loader;
+    let mut segments = load_last(&mut loader, &bases)?;
 
     let known = Known { segments: &segments, cursor, named: bases.last().copied() };
     let durable = known.durable();
     let start = known.start(durable);
+    look_at_ends(&mut loader, &mut segments, start)?;
+
+    let Loader { mut findings, lost, counts, scanned, queue_id, .. } = loader;
     findings.extend(cursor_finding(cursor, &checkpoint, start));
     let mut acks = AckWindow::new(start);
     // A cursor that went back points at what was delivered and reclaimed long ago.
@@ -76,8 +68,6 @@ fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Re
     }
     lost.iter().for_each(|&(first, end)| acks.settle(first, end));
 
-    let catalog = open_catalog(&storage, options, &segments, &mut findings);
-    let other = other_bytes(&storage, &checkpoint).doing(|| "measuring the queue".to_owned())?;
     let recovery = Recovery {
         acked: Sequence(acks.low()),
         durable: Sequence(durable),
@@ -85,11 +75,14 @@ fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Re
         scanned_segments: scanned,
         findings,
     };
-    let acked_in = acked_in(&segments, acks.low(), cursor);
+    let (total, delivered) = weights(&segments, cursor, start, acks.low() >= durable);
+    let other = other_bytes(&storage, &checkpoint).doing(|| "measuring the queue".to_owned())?;
+    let queue_id = queue_id.unwrap_or_else(|| new_id(&storage));
+    let catalog = start_catalog(&storage, options, queue_id, &segments);
     let first = segments.front().map_or(durable, |first| first.base);
     let acked = acks.low();
     let queue = Queue {
-        queue_id: queue_id.unwrap_or_else(|| new_id(&storage)),
+        queue_id,
         view: Arc::new(View::new(State { segments, durable, first, acked, counts, ..State::default() })),
         storage,
         options,
@@ -97,7 +90,8 @@ fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Re
         staged: VecDeque::new(),
         staged_bytes: 0,
         acks,
-        acked_in,
+        total,
+        delivered,
         cursor: checkpoint,
         saved: cursor,
         other,
@@ -108,6 +102,57 @@ fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Re
     Ok((queue, recovery))
 }
 
+/// Loads the last segment with any content, which tells where the queue ends. All others are
+/// known by name only.
+fn load_last<S: Storage>(loader: &mut Loader<S>, bases: &[u64]) -> Result<VecDeque<Segment>, OpenError> {
+    for last in (0..bases.len()).rev() {
+        if let Some(segment) = loader.last(bases[last], bases.get(last + 1).copied())? {
+            let named = bases[..=last].windows(2).map(|pair| Segment::unread(pair[0], pair[1]));
+            let mut segments: VecDeque<_> = named.collect();
+            segments.push_back(segment);
+            return Ok(segments);
+        }
+    }
+    Ok(VecDeque::new())
+}
+
+/// Looks at those segments that have to be known from the start: the first one, the one that the
+/// consumer is in, and the last but one, which a crash may have left unfinished.
+fn look_at_ends<S: Storage>(
+    loader: &mut Loader<S>,
+    segments: &mut VecDeque<Segment>,
+    start: u64,
+) -> Result<(), OpenError> {
+    let consumer = segments.partition_point(|segment| segment.end <= start);
+    let last_but_one = segments.len().checked_sub(2);
+    for index in [Some(0), Some(consumer), last_but_one].into_iter().flatten() {
+        let Some(segment) = segments.get_mut(index).filter(|segment| !segment.checked) else { continue };
+        *segment = loader.earlier(segment.base, segment.end)?;
+    }
+    if let Some(segment) = last_but_one.and_then(|index| segments.get_mut(index)) {
+        loader.give_back(segment)?;
+    }
+    Ok(())
+}
+
+/// What everything durable, and everything delivered, amounts to since the queue began.
+fn weights(
+    segments: &VecDeque<Segment>,
+    cursor: Option<Cursor>,
+    start: u64,
+    all_delivered: bool,
+) -> (Weight, Weight) {
+    let last = segments.back().and_then(|last| last.content);
+    let saved = cursor.map(|cursor| cursor.delivered);
+    let total = match last {
+        Some(last) => last.before.weight.plus(last.summary.weight),
+        None => saved.unwrap_or_default(),
+    };
+    let first = segments.iter().find(|segment| segment.end > start).and_then(|segment| segment.content);
+    let delivered = saved.or_else(|| first.map(|first| first.before.weight)).unwrap_or(total);
+    (total, if all_delivered { total } else { delivered.at_most(total) })
+}
+
 fn new_id<S: Storage>(storage: &S) -> u128 {
     u128::from(storage.random()) << 64 | u128::from(storage.random())
 }
@@ -115,7 +160,7 @@ fn new_id<S: Storage>(storage: &S) -> u128 {
 /// The bases of all segments, in order. Removes what was in the making.
 fn list_segments<S: Storage>(storage: &S, findings: &mut Vec<Finding>) -> Result<Vec<u64>, OpenError> {
     let names = storage.list("").doing(|| "listing the directory".to_owned())?;
-    for file in names.iter().filter(|name| create::is_temporary(name)) {
+    for file in names.iter().filter(|name| *name == create::TEMPORARY) {
         storage.remove(file).doing(|| format!("removing {file}"))?;
         findings.push(Finding::Leftover { file: file.clone() });
     }
@@ -198,20 +243,6 @@ fn gaps(segments: &VecDeque<Segment>, start: u64, durable: u64) -> Vec<(u64, u64
     gaps
 }
 
-/// The segment of the low-water mark, and what of it was acknowledged before.
-fn acked_in(segments: &VecDeque<Segment>, low: u64, cursor: Option<Cursor>) -> (u64, Weight) {
-    let Some(segment) = segments.iter().find(|segment| segment.end > low).or(segments.back()) else {
-        return (low, Weight::default());
-    };
-    match cursor {
-        Some(cursor) if low >= segment.end => (cursor.segment.max(segment.base), (&segment.summary).into()),
-        Some(cursor) if cursor.segment == segment.base && cursor.acked == low => {
-            (segment.base, cursor.acked_in_segment)
-        }
-        _ => (segment.base, Weight::default()),
-    }
-}
-
 fn other_bytes<S: Storage>(storage: &S, checkpoint: &Checkpoint<S>) -> io::Result<OtherBytes> {
     const LOCK_BYTES: u64 = 4096;
     Ok(OtherBytes {
@@ -222,16 +253,26 @@ fn other_bytes<S: Storage>(storage: &S, checkpoint: &Checkpoint<S>) -> io::Resul
     })
 }
 
-/// Opens the catalog and brings it up to date. Whatever is wrong with it is a finding.
-fn open_catalog<S: Storage>(
+/// Starts the catalog, where there is a place for it.
+fn start_catalog<S: Storage>(
     storage: &S,
     options: Options,
+    queue_id: u128,
     segments: &VecDeque<Segment>,
-    findings: &mut Vec<Finding>,
 ) -> Catalog {
     let path = if options.catalog { storage.real_path(catalog::DIRECTORY) } else { None };
     let Some(path) = path else { return Catalog::none() };
-    let (catalog, finding) = Catalog::open(&path, segments);
-    findings.extend(finding);
-    catalog
+    let storage = storage.clone();
+    let describe = move |(base, end)| match look(&storage, base, Some(queue_id)) {
+        Ok(Look { shows: Shows::Sealed { end, content, .. }, .. }) => Some(Row::new(end, &content)),
+        Ok(Look { file, len, disk_bytes, shows: Shows::Open { header } }) => {
+            let scan = scan(&file, Subject { header, len, next_base: Some(end), durable: end }).ok()?;
+            let mut content = Content::empty(header.salt, header.created_ms, header.before, disk_bytes);
+            content.summary = scan.summary;
+            Some(Row::new(end, &content))
+        }
+        Ok(_) | Err(_) => None,
+    };
+    let spans = segments.iter().map(|segment| (segment.base, segment.end)).collect();
+    Catalog::start(path, spans, Box::new(describe))
 }

@@ -11,7 +11,7 @@ use crate::{
     checkpoint::Checkpoint,
     cursor::Cursor,
     error::{AppendError, CloseError, CommitError, FullReason, OpenError},
-    format::{FRAME_HEADER_LEN, FRAMES_AT, PAYLOAD_BYTES_MAX, SEAL_LEN, SEQUENCE_MAX, SegmentHeader},
+    format::{FRAME_HEADER_LEN, FRAMES_AT, PAYLOAD_BYTES_MAX, SEAL_LEN, SEQUENCE_MAX, SegmentHeader, Totals},
     open,
     options::Options,
     reader::Reader,
@@ -19,11 +19,13 @@ use crate::{
     segment::{
         create::{self, CreateError},
         is_no_space,
+        look::Content,
         tail::{Staged, Tail, WriteError},
     },
     space::{self, Demand},
     storage::{Storage, StorageFile},
-    view::{Segment, View, Weight},
+    summary::Weight,
+    view::{Segment, View},
 };
 
 /// A durable queue. One process owns it, one thread uses it; readers are independent.
@@ -40,8 +42,10 @@ pub struct Queue<S: Storage> {
     /// What the staged batches take in a segment.
     pub(crate) staged_bytes: u64,
     pub(crate) acks: AckWindow,
-    /// The segment that the low-water mark is in, and what is acknowledged of it.
-    pub(crate) acked_in: (u64, Weight),
+    /// What everything durable amounts to, since the queue began.
+    pub(crate) total: Weight,
+    /// What everything below the low-water mark amounts to, since the queue began.
+    pub(crate) delivered: Weight,
     pub(crate) cursor: Checkpoint<S>,
     /// The cursor as it is on disk.
     pub(crate) saved: Option<Cursor>,
@@ -139,7 +143,8 @@ impl<S: Storage> Queue<S> {
     ///
     /// Readers never see what is not durable, run beside commits, and may live on other threads.
     pub fn reader(&self, from: Sequence) -> Reader<S> {
-        Reader::new(self.storage.clone(), Arc::clone(&self.view), from.0, self.options.read_ahead_bytes)
+        let view = Arc::clone(&self.view);
+        Reader::new(self.storage.clone(), view, self.queue_id, from.0, self.options.read_ahead_bytes)
     }
 
     /// The first sequence that is not durable: everything below it can be read.
@@ -159,7 +164,6 @@ impl<S: Storage> Queue<S> {
             Some(tail) => self.seal(tail),
         };
         let checkpointed = self.checkpoint();
-        self.catalog.close();
         let _durable: Durable = committed?;
         sealed?;
         checkpointed?;
@@ -230,18 +234,10 @@ impl<S: Storage> Queue<S> {
             queue_id: self.queue_id,
             salt: self.storage.random() as u32,
             created_ms,
+            before: self.totals(),
         };
-        let mut segment = Segment {
-            base: header.base,
-            end: header.base,
-            data_len: FRAMES_AT,
-            salt: header.salt,
-            sealed: false,
-            summary: Default::default(),
-            // Where space cannot be reserved, it will be taken all the same.
-            disk_bytes: capacity,
-            damage: Default::default(),
-        };
+        // Where space cannot be reserved, it will be taken all the same.
+        let mut content = Content::empty(header.salt, created_ms, header.before, capacity);
         let file = match create::create(&self.storage, &header, capacity) {
             Ok(file) => file,
             Err(CreateError { error, named, left }) => {
@@ -249,7 +245,7 @@ impl<S: Storage> Queue<S> {
                 if named {
                     // IMPORTANT: recovery ignores what an earlier segment holds from this base
                     // on, so the old tail must not grow, whatever became of the new one.
-                    self.list_last(segment);
+                    self.list_last(Segment::known(header.base, header.base, content));
                     self.retire_tail(None);
                 }
                 return Err(match is_no_space(&error) {
@@ -259,10 +255,21 @@ impl<S: Storage> Queue<S> {
             }
         };
         self.other.unfinished = 0;
-        segment.disk_bytes = file.allocated_bytes().unwrap_or(capacity).max(capacity);
-        self.list_last(segment);
+        content.disk_bytes = file.allocated_bytes().unwrap_or(capacity).max(capacity);
+        self.list_last(Segment::known(header.base, header.base, content));
         self.retire_tail(Some(Tail::new(file, header, capacity)));
         Ok(())
+    }
+
+    /// What the queue amounts to where the next segment begins.
+    fn totals(&self) -> Totals {
+        let state = self.view.lock();
+        let last = state.segments.iter().rev().find(|segment| segment.base < state.durable);
+        let file_bytes = last.and_then(|last| last.content).map_or(0, |content| {
+            let before = content.before.file_bytes;
+            before.saturating_add(content.file_bytes(self.tail.is_some()))
+        });
+        Totals { weight: self.total, file_bytes }
     }
 
     /// Puts a new segment behind the others.
@@ -293,14 +300,15 @@ impl<S: Storage> Queue<S> {
         let base = tail.base();
         let disk_bytes = tail.seal()?;
         let mut state = self.view.lock();
-        let sealed = state.segments.iter_mut().rev().find(|segment| segment.base == base).map(|segment| {
-            segment.sealed = true;
-            segment.disk_bytes = disk_bytes;
-            segment.clone()
+        let sealed = state.segment_mut(base).and_then(|segment| {
+            let content = segment.content.as_mut()?;
+            content.sealed = true;
+            content.disk_bytes = disk_bytes;
+            Some((segment.end, *content))
         });
         drop(state);
-        if let Some(segment) = sealed {
-            self.catalog.put(&segment);
+        if let Some((end, content)) = sealed {
+            self.catalog.put(base, end, &content);
         }
         Ok(())
     }
@@ -309,13 +317,20 @@ impl<S: Storage> Queue<S> {
     /// the durable position does not count.
     fn poison(&mut self) {
         self.tail = None;
+        let last =
+            self.view.lock().segments.back().and_then(|last| Some((last.base, last.end, last.content?)));
+        if let Some((base, end, content)) = last {
+            self.catalog.put(base, end, &content);
+        }
         self.poisoned_segments += 1;
     }
 
     /// The first `count` staged batches are durable: readers may have them.
     fn publish(&mut self, count: usize) {
         let tail = self.tail.as_ref().expect("a group was written to a tail");
-        self.staged.drain(..count);
+        for batch in self.staged.drain(..count) {
+            self.total = self.total.plus(Weight::of(&batch.info, batch.payload_len));
+        }
         self.staged_bytes = self.staged.iter().map(Staged::frame_len).sum();
         let mut state = self.view.lock();
         assert_eq!(tail.end(), state.durable + count as u64, "everything written is published");
@@ -323,8 +338,9 @@ impl<S: Storage> Queue<S> {
         let segment = state.segments.back_mut().expect("the tail is in the list");
         assert_eq!(segment.base, tail.base(), "the tail is the last segment");
         segment.end = tail.end();
-        segment.data_len = tail.len();
-        segment.summary = tail.summary();
+        let content = segment.content.as_mut().expect("the owner knows its tail");
+        content.data_len = tail.len();
+        content.summary = tail.summary();
     }
 }
 

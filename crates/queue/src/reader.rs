@@ -4,9 +4,10 @@ use std::{io, sync::Arc};
 
 use crate::{
     batch::{Frame, Sequence},
+    check,
     error::ReadError,
     format::segment_name,
-    segment::walk::{Bounds, Span, Step, Walk},
+    segment::walk::{Bounds, Step, Walk},
     storage::Storage,
     view::{Place, Read, View},
 };
@@ -17,6 +18,7 @@ use crate::{
 pub struct Reader<S: Storage> {
     storage: S,
     view: Arc<View>,
+    queue_id: u128,
     next: u64,
     walk: Walk,
     current: Option<Current<S::File>>,
@@ -32,8 +34,9 @@ struct Current<F> {
 }
 
 impl<S: Storage> Reader<S> {
-    pub(crate) fn new(storage: S, view: Arc<View>, from: u64, read_ahead: u32) -> Reader<S> {
-        Reader { storage, view, next: from, walk: Walk::new(from, 0, read_ahead), current: None }
+    pub(crate) fn new(storage: S, view: Arc<View>, queue_id: u128, from: u64, read_ahead: u32) -> Reader<S> {
+        let walk = Walk::new(from, 0, read_ahead);
+        Reader { storage, view, queue_id, next: from, walk, current: None }
     }
 
     /// The next batch, or `None` when everything durable has been read (ask again after the next
@@ -48,7 +51,15 @@ impl<S: Storage> Reader<S> {
     pub fn next(&mut self) -> Result<Option<Frame>, ReadError> {
         while let Some(place) = self.view.place(self.next) {
             self.next = place.sequence;
-            let step = self.step(place).map_err(|source| ReadError::Io {
+            if let Some(unchecked) = place.unchecked {
+                check::check(&self.storage, &self.view, self.queue_id, unchecked)?;
+                continue;
+            }
+            let Some(content) = place.content else {
+                self.next = place.end; // Damaged as a whole; that was noted when it was found.
+                continue;
+            };
+            let step = self.step(place, content).map_err(|source| ReadError::Io {
                 file: segment_name(Sequence(place.base)),
                 sequence: Sequence(self.next),
                 source,
@@ -64,7 +75,7 @@ impl<S: Storage> Reader<S> {
                 }
                 Some(Step::Frame { .. }) => {}
                 Some(Step::Bad(span)) => {
-                    self.report(place.base, &span);
+                    check::report(&self.view, place.base, &span);
                     self.next = self.next.max(span.next);
                 }
                 // The walk knows where the segment ends, and has reached it.
@@ -81,8 +92,9 @@ impl<S: Storage> Reader<S> {
 
     /// One step in the segment of `place`; `None` if the segment is gone and another place has to
     /// be asked for.
-    fn step(&mut self, place: Place) -> io::Result<Option<Step>> {
-        let same = |current: &Current<_>| (current.base, current.salt) == (place.base, place.salt);
+    fn step(&mut self, place: Place, content: (u32, u64)) -> io::Result<Option<Step>> {
+        let (salt, data_len) = content;
+        let same = |current: &Current<_>| (current.base, current.salt) == (place.base, salt);
         if !self.current.as_ref().is_some_and(same) || self.walk.expected() > self.next {
             let file = match self.storage.open(&segment_name(Sequence(place.base))) {
                 // Reclaimed between the look-up and now: the next look-up says where to go on.
@@ -91,34 +103,21 @@ impl<S: Storage> Reader<S> {
                 }
                 file => file?,
             };
-            self.walk.restart(place.base, place.salt);
-            self.current = Some(Current { file, base: place.base, salt: place.salt });
+            self.walk.restart(place.base, salt);
+            self.current = Some(Current { file, base: place.base, salt });
         }
         let Some(current) = &self.current else {
             return Ok(None);
         };
         self.walk.read_payloads(self.walk.expected() >= self.next);
-        let bounds = Bounds { limit: place.data_len, end: Some(place.end) };
+        let bounds = Bounds { limit: data_len, end: Some(place.end) };
         self.walk.step(&current.file, bounds).map(Some)
     }
 
     /// Whether the view does not lead to this segment any more.
     fn is_gone(&self, place: Place) -> bool {
-        self.view
-            .place(self.next)
-            .is_none_or(|now| (now.base, now.salt, now.sequence) != (place.base, place.salt, place.sequence))
-    }
-
-    fn report(&self, base: u64, span: &Span) {
-        if self.view.note_damage(base, span) {
-            tracing::error!(
-                file = segment_name(Sequence(base)),
-                position = span.position,
-                bytes = span.end - span.position,
-                batches = span.next - span.first,
-                reason = %span.reason,
-                "damage in the queue: skipped, and set aside at the next checkpoint"
-            );
-        }
+        let same =
+            |now: Place| (now.base, now.content, now.sequence) == (place.base, place.content, place.sequence);
+        !self.view.place(self.next).is_some_and(same)
     }
 }

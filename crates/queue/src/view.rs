@@ -1,8 +1,9 @@
 //! What the queue and its readers share: which segments there are, how far they are durable, and
-//! what readers found.
+//! what was learned of them.
 //!
-//! The queue is the only one that changes segments and the durable position. Readers add what
-//! they learned while reading: the weight of batches near the low-water mark, and damage.
+//! The queue is the only one that adds and removes segments and moves the durable position.
+//! Readers add what they learn: what is in a segment that nobody has looked into since the queue
+//! was opened, the weight of batches near the low-water mark, and damage.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,43 +12,15 @@ use std::{
 
 use crate::{
     batch::BatchInfo,
-    format::Summary,
-    segment::walk::{Reason, Span},
+    segment::{
+        look::Content,
+        walk::{Reason, Span},
+    },
+    summary::Weight,
 };
 
 /// How far above the low-water mark weights are remembered; bounds memory to some MiB.
 const WEIGHTS_ABOVE_LOW_MAX: u64 = 65_536;
-
-/// What a number of batches amounts to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Weight {
-    pub(crate) events: u64,
-    pub(crate) payload_bytes: u64,
-    pub(crate) raw_bytes: u64,
-}
-
-impl Weight {
-    pub(crate) fn add(&mut self, other: Weight) {
-        self.events = self.events.saturating_add(other.events);
-        self.payload_bytes = self.payload_bytes.saturating_add(other.payload_bytes);
-        self.raw_bytes = self.raw_bytes.saturating_add(other.raw_bytes);
-    }
-
-    /// This without `other`, which is at most this.
-    pub(crate) fn without(self, other: Weight) -> Weight {
-        Weight {
-            events: self.events.saturating_sub(other.events),
-            payload_bytes: self.payload_bytes.saturating_sub(other.payload_bytes),
-            raw_bytes: self.raw_bytes.saturating_sub(other.raw_bytes),
-        }
-    }
-}
-
-impl From<&Summary> for Weight {
-    fn from(summary: &Summary) -> Weight {
-        Weight { events: summary.events, payload_bytes: summary.payload_bytes, raw_bytes: summary.raw_bytes }
-    }
-}
 
 /// One batch that was read.
 #[derive(Debug, Clone, Copy)]
@@ -60,11 +33,7 @@ pub(crate) struct Read {
 impl Read {
     pub(crate) fn new(info: &BatchInfo, payload_len: u32) -> Read {
         Read {
-            weight: Weight {
-                events: info.events.into(),
-                payload_bytes: payload_len.into(),
-                raw_bytes: info.raw_bytes,
-            },
+            weight: Weight::of(info, payload_len),
             first_time_ms: info.first_time_ms,
             appended_ms: info.appended_ms,
         }
@@ -80,21 +49,31 @@ pub(crate) struct Damage {
     pub(crate) kept: bool,
 }
 
-/// A segment, as readers need to know it.
+/// A segment, as far as it is known.
 #[derive(Debug, Clone)]
 pub(crate) struct Segment {
     pub(crate) base: u64,
-    /// The sequence after its last durable frame.
+    /// The sequence after its last durable frame: where the next segment begins, or what was
+    /// found in the last one.
     pub(crate) end: u64,
-    /// The position after its last durable frame.
-    pub(crate) data_len: u64,
-    pub(crate) salt: u32,
-    pub(crate) sealed: bool,
-    pub(crate) summary: Summary,
-    /// What it occupies on disk.
-    pub(crate) disk_bytes: u64,
+    /// `None`: nobody has looked, or nothing in it can be read.
+    pub(crate) content: Option<Content>,
+    /// Whether the file was seen to be a segment of this queue. Only then does its base count.
+    pub(crate) checked: bool,
     /// By position.
     pub(crate) damage: BTreeMap<u64, Damage>,
+}
+
+impl Segment {
+    /// A segment of which only the name is known.
+    pub(crate) fn unread(base: u64, end: u64) -> Segment {
+        Segment { base, end, content: None, checked: false, damage: BTreeMap::new() }
+    }
+
+    /// A segment whose content is known.
+    pub(crate) fn known(base: u64, end: u64, content: Content) -> Segment {
+        Segment { base, end, content: Some(content), checked: true, damage: BTreeMap::new() }
+    }
 }
 
 /// Damage found since the queue was opened.
@@ -129,9 +108,18 @@ pub(crate) struct Place {
     /// The sequence, or the next one that exists.
     pub(crate) sequence: u64,
     pub(crate) base: u64,
-    pub(crate) salt: u32,
     pub(crate) end: u64,
-    pub(crate) data_len: u64,
+    /// What has to be looked at before the place can be trusted.
+    pub(crate) unchecked: Option<Unchecked>,
+    /// Salt and length; `None` if nothing is unchecked: nothing in it can be read.
+    pub(crate) content: Option<(u32, u64)>,
+}
+
+/// A segment that has to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unchecked {
+    pub(crate) base: u64,
+    pub(crate) end: u64,
 }
 
 impl State {
@@ -140,18 +128,28 @@ impl State {
         self.segments.partition_point(|segment| segment.end <= sequence)
     }
 
+    /// The segment `base`.
+    pub(crate) fn segment_mut(&mut self, base: u64) -> Option<&mut Segment> {
+        let index = self.segments.binary_search_by_key(&base, |segment| segment.base).ok()?;
+        self.segments.get_mut(index)
+    }
+
     fn place(&self, sequence: u64) -> Option<Place> {
         let sequence = sequence.max(self.first);
         if sequence >= self.durable {
             return None;
         }
-        let segment = self.segments.get(self.segment_at(sequence))?;
+        let index = self.segment_at(sequence);
+        let segment = self.segments.get(index)?;
+        // The end of a segment is the base of the next one, so that has to be a segment as well.
+        let pair = [Some(segment), self.segments.get(index + 1)];
+        let unchecked = pair.into_iter().flatten().find(|segment| !segment.checked);
         Some(Place {
             sequence: sequence.max(segment.base),
             base: segment.base,
-            salt: segment.salt,
             end: segment.end,
-            data_len: segment.data_len,
+            unchecked: unchecked.map(|segment| Unchecked { base: segment.base, end: segment.end }),
+            content: segment.content.map(|content| (content.salt, content.data_len)),
         })
     }
 
@@ -167,7 +165,7 @@ impl State {
         if span.next > span.first {
             self.lost.push((span.first, span.next));
         }
-        let Some(segment) = self.segments.iter_mut().find(|segment| segment.base == base) else {
+        let Some(segment) = self.segment_mut(base) else {
             return false; // Reclaimed meanwhile; the queue had seen to it.
         };
         let kept = span.end == span.position; // Nothing to keep.
@@ -180,6 +178,28 @@ impl State {
         self.counts.batches += span.next - span.first;
         self.counts.bytes += span.end - span.position;
         true
+    }
+
+    /// What all segments occupy. Of those that nobody has looked into, the totals of the next one
+    /// that is known tell it.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        let mut bytes: u64 = 0;
+        // Where the totals stand after the last known segment.
+        let mut after: Option<u64> = None;
+        let mut unknown = false;
+        for content in self.segments.iter().map(|segment| segment.content) {
+            let Some(content) = content else {
+                unknown = true;
+                continue;
+            };
+            if let (true, Some(after)) = (unknown, after) {
+                bytes += content.before.file_bytes.saturating_sub(after);
+            }
+            unknown = false;
+            bytes += content.disk_bytes;
+            after = Some(content.before.file_bytes + content.file_bytes(false));
+        }
+        bytes
     }
 }
 
@@ -210,5 +230,13 @@ impl View {
 
     pub(crate) fn note_damage(&self, base: u64, span: &Span) -> bool {
         self.lock().note_damage(base, span)
+    }
+
+    /// Takes note of what is in a segment that nobody had looked into.
+    pub(crate) fn learn(&self, base: u64, content: Option<Content>) {
+        if let Some(segment) = self.lock().segment_mut(base) {
+            segment.checked = true;
+            segment.content = segment.content.or(content);
+        }
     }
 }

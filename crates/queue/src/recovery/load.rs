@@ -1,24 +1,24 @@
-//! Loading segments one by one: gather facts, look up the verdict, act on it.
+//! Loading the segments at the ends of a queue: gather facts, look up the verdict, act on it.
 
-use std::{
-    collections::VecDeque,
-    io::{self, IoSlice},
-};
+use std::io::{self, IoSlice};
 
 use super::{
     Finding,
-    scan::{Scan, Subject, read_header, scan},
+    scan::{Scan, Subject, scan},
     verdict::{Body, Facts, Header, Place, Verdict, verdict},
 };
 use crate::{
     batch::Sequence,
-    error::OpenError,
+    check::{self, FOREIGN},
+    error::{OpenError, ReadError},
     format::{FRAMES_AT, SEAL_LEN, Seal, SegmentHeader, VERSION, segment_name},
     quarantine,
     segment::{
-        is_no_space, read_full,
+        is_no_space,
+        look::{Content, Look, Shows, content_before, look},
+        read_full,
         tail::write_seal,
-        walk::{Span, read_seal},
+        walk::{Reason, Span},
         write_all,
     },
     storage::{Storage, StorageFile},
@@ -40,11 +40,10 @@ impl<T> Doing<T> for io::Result<T> {
 #[derive(Debug)]
 pub(crate) struct Loader<S: Storage> {
     pub(crate) storage: S,
-    /// Known from the cursor, or from the first segment.
+    /// Known from the cursor, or from the first segment that was looked at.
     pub(crate) queue_id: Option<u128>,
     /// What the cursor says was durable.
     pub(crate) durable: u64,
-    pub(crate) segments: VecDeque<Segment>,
     pub(crate) findings: Vec<Finding>,
     /// Sequences that are in no good frame.
     pub(crate) lost: Vec<(u64, u64)>,
@@ -52,131 +51,157 @@ pub(crate) struct Loader<S: Storage> {
     pub(crate) scanned: u64,
 }
 
-/// The file of a segment and its neighbourhood.
-#[derive(Debug, Clone, Copy)]
-struct File<'a> {
-    name: &'a str,
-    base: u64,
-    next_base: Option<u64>,
-    len: u64,
-    disk_bytes: u64,
-}
-
-impl File<'_> {
-    fn place(&self) -> Place {
-        match self.next_base {
-            None => Place::Tail,
-            Some(_) => Place::Earlier,
-        }
-    }
-}
-
 impl<S: Storage> Loader<S> {
-    /// Loads the segment `base`; the next one, if there is one, begins with `next_base`.
-    pub(crate) fn load(&mut self, base: u64, next_base: Option<u64>) -> Result<(), OpenError> {
+    pub(crate) fn new(storage: S) -> Loader<S> {
+        Loader {
+            storage,
+            queue_id: None,
+            durable: 0,
+            findings: Vec::new(),
+            lost: Vec::new(),
+            counts: DamageCounts::default(),
+            scanned: 0,
+        }
+    }
+
+    /// Looks at an earlier segment: enough to read it later.
+    pub(crate) fn earlier(&mut self, base: u64, end: u64) -> Result<Segment, OpenError> {
         let name = segment_name(Sequence(base));
-        let reading = || format!("reading {name}");
-        let file = self.storage.open(&name).doing(reading)?;
-        let (len, disk_bytes) = (file.len().doing(reading)?, file.allocated_bytes().doing(reading)?);
-        let at = File { name: &name, base, next_base, len, disk_bytes };
-        if let Some(seal) = read_seal(&file, base, len).doing(reading)?
-            && next_base.is_none_or(|next| seal.end <= next)
-        {
-            return self.sealed(at, &seal);
+        let look = self.look(base, &name)?;
+        let mut segment = Segment::unread(base, end);
+        segment.checked = true;
+        segment.content = content_before(look.shows, end, look.len, look.disk_bytes);
+        if let Shows::Bad(header) = look.shows {
+            check::refuse(name.clone(), header, base, end).map_err(|error| match error {
+                ReadError::Unsupported { file, version, known } => {
+                    OpenError::Unsupported { file, version, known }
+                }
+                ReadError::Foreign { file, reason } => OpenError::Foreign { file, reason },
+                ReadError::Io { source, .. } => OpenError::Io { doing: format!("reading {name}"), source },
+            })?;
+            let reason = Reason::Header;
+            let span = Span { position: 0, end: look.len, first: base, next: end, reason };
+            self.damaged(&name, &mut segment, &span);
         }
-        match read_header(&file, base, self.queue_id).doing(reading)? {
-            Ok(header) => {
-                self.scanned += 1;
-                let subject = Subject { header, len, next_base, durable: self.durable };
-                let scan = scan(&file, subject).doing(reading)?;
-                drop(file);
-                self.scanned(at, header, scan)
+        Ok(segment)
+    }
+
+    /// The last but one may have space reserved that a crash kept from being given back.
+    pub(crate) fn give_back(&self, segment: &mut Segment) -> Result<(), OpenError> {
+        let Some(content) = segment.content.as_mut().filter(|content| content.sealed) else { return Ok(()) };
+        if content.disk_bytes <= content.file_bytes(true) {
+            return Ok(());
+        }
+        let name = segment_name(Sequence(segment.base));
+        let mut give_back = || {
+            let file = self.storage.open_write(&name)?;
+            file.set_len(content.data_len + SEAL_LEN as u64)?;
+            file.sync_data()?;
+            content.disk_bytes = file.allocated_bytes()?;
+            Ok(())
+        };
+        give_back().doing(|| format!("giving back the space behind {name}"))
+    }
+
+    /// Loads the last segment that has any content; `next_base` is that of a file behind it that
+    /// has none. `None`: this one has none either, look at the one before.
+    pub(crate) fn last(&mut self, base: u64, next_base: Option<u64>) -> Result<Option<Segment>, OpenError> {
+        let name = segment_name(Sequence(base));
+        let look = self.look(base, &name)?;
+        match look.shows {
+            Shows::Sealed { end, content, .. } if next_base.is_none_or(|next| end <= next) => {
+                Ok(Some(Segment::known(base, end, content)))
             }
-            Err(header) => self.without_header(at, header),
+            Shows::Sealed { header, .. } | Shows::Open { header } => {
+                self.scanned += 1;
+                let subject = Subject { header, len: look.len, next_base, durable: self.durable };
+                let scan = scan(&look.file, subject).doing(|| format!("reading {name}"))?;
+                self.take_scan(&name, &look, header, &scan, next_base.is_none()).map(Some)
+            }
+            Shows::Bad(header) => {
+                self.without_header(&name, &look, base, next_base, header)?;
+                Ok(None)
+            }
         }
     }
 
-    fn sealed(&mut self, at: File<'_>, seal: &Seal) -> Result<(), OpenError> {
-        if self.queue_id.is_some_and(|id| id != seal.header.queue_id) {
-            return Err(foreign(at.name));
-        }
-        self.queue_id = Some(seal.header.queue_id);
-        self.segments.push_back(Segment {
-            base: at.base,
-            end: seal.end,
-            data_len: seal.position,
-            salt: seal.header.salt,
-            sealed: true,
-            summary: seal.summary,
-            disk_bytes: at.disk_bytes,
-            damage: Default::default(),
-        });
-        Ok(())
+    fn look(&mut self, base: u64, name: &str) -> Result<Look<S::File>, OpenError> {
+        let look = look(&self.storage, base, self.queue_id).doing(|| format!("reading {name}"))?;
+        self.queue_id = self.queue_id.or(look.shows.queue_id());
+        Ok(look)
     }
 
-    /// The header is not good: only the table can say what that means.
-    fn without_header(&mut self, at: File<'_>, header: Header) -> Result<(), OpenError> {
-        let durable = at.next_base.unwrap_or(self.durable);
-        let facts = Facts { place: at.place(), header, body: Body::Bad, was_durable: durable > at.base };
-        match verdict(facts) {
+    /// The last segment has no good header: only the table can say what that means.
+    fn without_header(
+        &mut self,
+        name: &str,
+        look: &Look<S::File>,
+        base: u64,
+        next_base: Option<u64>,
+        header: Header,
+    ) -> Result<(), OpenError> {
+        let place = if next_base.is_none() { Place::Tail } else { Place::Earlier };
+        let was_durable = next_base.unwrap_or(self.durable) > base;
+        match verdict(Facts { place, header, body: Body::Bad, was_durable }) {
             Verdict::Unsupported(version) => {
-                Err(OpenError::Unsupported { file: at.name.to_owned(), version, known: VERSION })
+                Err(OpenError::Unsupported { file: name.to_owned(), version, known: VERSION })
             }
             Verdict::TornCreation => {
-                self.findings.push(Finding::TornCreation { file: at.name.to_owned() });
+                self.findings.push(Finding::TornCreation { file: name.to_owned() });
                 Ok(())
             }
             Verdict::Damaged => {
-                // Nothing in it can be checked. What is lost with it shows as a gap.
-                quarantine::take_segment(&self.storage, at.base)
-                    .doing(|| format!("moving {} into quarantine", at.name))?;
+                // Nothing in it can be checked. What is lost with it shows as a gap. It is moved
+                // now, because the next segment may need its name.
+                quarantine::take_segment(&self.storage, base)
+                    .doing(|| format!("moving {name} into quarantine"))?;
                 self.counts.spans += 1;
-                self.counts.bytes += at.len;
+                self.counts.bytes += look.len;
                 self.findings.push(Finding::Damaged {
-                    file: at.name.to_owned(),
+                    file: name.to_owned(),
                     position: 0,
-                    bytes: at.len,
-                    first: Sequence(at.base),
-                    end: Sequence(at.base),
+                    bytes: look.len,
+                    first: Sequence(base),
+                    end: Sequence(base),
                     reason: "the segment's header is damaged".to_owned(),
                 });
                 Ok(())
             }
-            Verdict::Foreign => Err(foreign(at.name)),
+            Verdict::Foreign => Err(OpenError::Foreign { file: name.to_owned(), reason: FOREIGN }),
             verdict @ (Verdict::Clean | Verdict::Unwritten | Verdict::TornTail | Verdict::Missing) => {
                 unreachable!("{verdict:?} without a good header")
             }
         }
     }
 
-    fn scanned(&mut self, at: File<'_>, header: SegmentHeader, scan: Scan) -> Result<(), OpenError> {
-        self.queue_id = Some(header.queue_id);
-        let mut segment = Segment {
-            base: at.base,
-            end: scan.end,
-            data_len: scan.data_len,
-            salt: header.salt,
-            sealed: scan.sealed,
-            summary: scan.summary,
-            disk_bytes: at.disk_bytes,
-            damage: Default::default(),
-        };
+    fn take_scan(
+        &mut self,
+        name: &str,
+        look: &Look<S::File>,
+        header: SegmentHeader,
+        scan: &Scan,
+        is_tail: bool,
+    ) -> Result<Segment, OpenError> {
+        let mut content = Content::empty(header.salt, header.created_ms, header.before, look.disk_bytes);
+        content.data_len = scan.data_len;
+        content.sealed = scan.sealed;
+        content.summary = scan.summary;
+        let mut segment = Segment::known(header.base, scan.end, content);
         for span in &scan.damage {
-            self.damaged(at.name, &mut segment, span);
+            self.damaged(name, &mut segment, span);
         }
         if scan.torn_bytes > 0 {
             self.findings.push(Finding::TornTail {
-                file: at.name.to_owned(),
+                file: name.to_owned(),
                 position: scan.data_len,
                 bytes: scan.torn_bytes,
             });
         }
-        if at.next_base.is_none() {
-            self.finish_tail(at, header, &mut segment, scan.unproven_at)
-                .doing(|| format!("closing {}", at.name))?;
+        if is_tail {
+            self.finish_tail(name, header, scan, &mut content).doing(|| format!("closing {name}"))?;
+            segment.content = Some(content);
         }
-        self.segments.push_back(segment);
-        Ok(())
+        Ok(segment)
     }
 
     fn damaged(&mut self, name: &str, segment: &mut Segment, span: &Span) {
@@ -203,35 +228,33 @@ impl<S: Storage> Loader<S> {
     /// sealed. It is not appended to again; the next batch begins a new segment.
     fn finish_tail(
         &self,
-        at: File<'_>,
+        name: &str,
         header: SegmentHeader,
-        segment: &mut Segment,
-        unproven_at: Option<u64>,
+        scan: &Scan,
+        content: &mut Content,
     ) -> io::Result<()> {
-        let file = self.storage.open_write(at.name)?;
-        let wanted = segment.data_len + if segment.sealed { SEAL_LEN as u64 } else { 0 };
+        let file = self.storage.open_write(name)?;
         // Also where the length is right: space reserved behind it is given back.
-        file.set_len(wanted)?;
+        file.set_len(scan.data_len + if scan.sealed { SEAL_LEN as u64 } else { 0 })?;
         // IMPORTANT: what was found may be in memory only, if it was the process that died. It is
         // made durable before a seal says that it is there. A sync alone would not do: if one
         // failed before the process died, the kernel holds the pages for written.
-        if let Some(unproven_at) = unproven_at {
-            rewrite(&file, unproven_at, segment.data_len)?;
+        if let Some(unproven_at) = scan.unproven_at {
+            rewrite(&file, unproven_at, scan.data_len)?;
         }
         file.sync_data()?;
-        let used = segment.end > segment.base;
-        assert!(used || segment.data_len == FRAMES_AT, "an empty segment ends with its header");
-        if used && !segment.sealed {
-            let seal =
-                Seal { header, end: segment.end, position: segment.data_len, summary: segment.summary };
+        let used = scan.end > header.base;
+        assert!(used || scan.data_len == FRAMES_AT, "an empty segment ends with its header");
+        if used && !scan.sealed {
+            let seal = Seal { header, end: scan.end, position: scan.data_len, summary: scan.summary };
             match write_seal(&file, &seal) {
-                Ok(()) => segment.sealed = true,
+                Ok(()) => content.sealed = true,
                 // On a full disk it stays without; it is scanned again the next time.
                 Err(error) if is_no_space(&error) => {}
                 Err(error) => return Err(error),
             }
         }
-        segment.disk_bytes = file.allocated_bytes()?;
+        content.disk_bytes = file.allocated_bytes()?;
         Ok(())
     }
 }
@@ -250,11 +273,4 @@ fn rewrite<F: StorageFile>(file: &F, mut position: u64, end: u64) -> io::Result<
         position += read as u64;
     }
     Ok(())
-}
-
-fn foreign(name: &str) -> OpenError {
-    OpenError::Foreign {
-        file: name.to_owned(),
-        reason: "it does not begin with the header of a segment of this queue",
-    }
 }

@@ -75,16 +75,6 @@ pub enum Finding {
     /// A slot of the cursor was damaged (or a save of it was interrupted): what was delivered
     /// since the save before is delivered again.
     CursorSlotDamaged,
-    /// The catalog could not be used and was set aside; a new one was built from the segments.
-    CatalogRebuilt {
-        /// What was wrong with it.
-        reason: String,
-    },
-    /// There is no catalog, and none could be made. The queue works without it.
-    CatalogUnusable {
-        /// Why.
-        reason: String,
-    },
 }
 
 impl Finding {
@@ -128,12 +118,6 @@ impl fmt::Display for Finding {
                 "one slot of the cursor is damaged or half written: batches delivered after the \
                  save before are delivered again",
             ),
-            Finding::CatalogRebuilt { reason } => {
-                write!(f, "the catalog was set aside and built again ({reason})")
-            }
-            Finding::CatalogUnusable { reason } => {
-                write!(f, "the queue runs without its catalog ({reason})")
-            }
         }
     }
 }

@@ -4,38 +4,14 @@ use std::io;
 
 use super::verdict::{Body, Facts, Header, Place, Verdict, verdict};
 use crate::{
-    format::{FRAMES_AT, FormatError, SegmentHeader, Summary},
-    segment::{
-        read_full,
-        walk::{Bounds, Reason, Span, Step, Walk},
-    },
+    format::{FRAMES_AT, SegmentHeader},
+    segment::walk::{Bounds, Reason, Span, Step, Walk},
     storage::StorageFile,
+    summary::Summary,
 };
 
 /// How much is read at once.
 const READ_AHEAD: u32 = 1 << 20;
-
-/// Reads the block in front of the frames. `Err` holds the fact about a header that is not good.
-pub(crate) fn read_header<F: StorageFile>(
-    file: &F,
-    base: u64,
-    queue_id: Option<u128>,
-) -> io::Result<Result<SegmentHeader, Header>> {
-    let mut block = vec![0; FRAMES_AT as usize];
-    let read = read_full(file, &mut block, 0)?;
-    if read < block.len() || block.iter().all(|&b| b == 0) {
-        return Ok(Err(Header::Incomplete));
-    }
-    Ok(match SegmentHeader::decode_block(&block) {
-        Ok(header) if header.base != base || queue_id.is_some_and(|id| id != header.queue_id) => {
-            Err(Header::Alien)
-        }
-        Ok(header) => Ok(header),
-        Err(FormatError::Magic) => Err(Header::Alien),
-        Err(FormatError::Version(version)) => Err(Header::Unknown(version)),
-        Err(FormatError::Checksum) => Err(Header::Damaged),
-    })
-}
 
 /// What a scan found.
 #[derive(Debug, PartialEq, Eq)]

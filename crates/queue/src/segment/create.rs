@@ -5,9 +5,13 @@ use std::io::{self, IoSlice};
 use super::write_all;
 use crate::{
     batch::Sequence,
-    format::{SegmentHeader, segment_base, segment_name},
+    format::{SegmentHeader, segment_name},
     storage::{Storage, StorageFile},
 };
+
+/// The name of a segment in the making; always the same one, so that what a failure leaves behind
+/// is written over by the next attempt.
+pub(crate) const TEMPORARY: &str = "segment.tmp";
 
 /// A segment that could not be made.
 #[derive(Debug)]
@@ -30,16 +34,15 @@ pub(crate) fn create<S: Storage>(
     capacity: u64,
 ) -> Result<S::File, CreateError> {
     let name = segment_name(Sequence(header.base));
-    let temporary = temporary_name(header.base);
-    let file = match write_new(storage, &temporary, header, capacity) {
+    let file = match write_new(storage, TEMPORARY, header, capacity) {
         Ok(file) => file,
         Err(error) => {
-            let removed = storage.remove(&temporary);
+            let removed = storage.remove(TEMPORARY);
             let left = removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
             return Err(CreateError { error, named: false, left });
         }
     };
-    let named = storage.rename(&temporary, &name).and_then(|()| storage.sync_directory(""));
+    let named = storage.rename(TEMPORARY, &name).and_then(|()| storage.sync_directory(""));
     named.map_err(|error| CreateError { error, named: true, left: true })?;
     Ok(file)
 }
@@ -57,14 +60,4 @@ fn write_new<S: Storage>(
     // IMPORTANT: the header is durable before the name is, so a segment always has one.
     file.sync_data()?;
     Ok(file)
-}
-
-/// The name of a segment in the making.
-fn temporary_name(base: u64) -> String {
-    format!("{}.tmp", segment_name(Sequence(base)))
-}
-
-/// Whether this is the name of a segment that was in the making when its process ended.
-pub(crate) fn is_temporary(name: &str) -> bool {
-    name.strip_suffix(".tmp").is_some_and(|name| segment_base(name).is_some())
 }

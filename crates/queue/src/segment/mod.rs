@@ -1,6 +1,7 @@
 //! One segment file: making it, appending to it, walking over it.
 
 pub(crate) mod create;
+pub(crate) mod look;
 pub(crate) mod tail;
 pub(crate) mod walk;
 pub(crate) mod window;

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::write_all;
 use crate::{
     batch::BatchInfo,
-    format::{FRAME_HEADER_LEN, FRAMES_AT, FrameHeader, FrameKind, SEAL_LEN, Seal, SegmentHeader, Summary},
+    format::{FRAME_HEADER_LEN, FRAMES_AT, FrameHeader, FrameKind, SEAL_LEN, Seal, SegmentHeader},
     storage::StorageFile,
+    summary::Summary,
 };
 
 /// A batch that waits to become durable. Its parts are shared with whoever appended it.
