@@ -1,5 +1,7 @@
 //! The program itself, from a log file to the embedded endpoint, through what can go wrong on the way.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something it needs fails")]
+
 mod world;
 
 mod faults;

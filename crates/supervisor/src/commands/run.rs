@@ -42,6 +42,7 @@ pub fn run(args: &RunArgs, log: &LogArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_THREADS_MAX)
@@ -57,5 +58,15 @@ pub fn run(args: &RunArgs, log: &LogArgs) -> ExitCode {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Inputs hold files open; the soft limit of 1,024 is for programs that use `select`, which this one does not.
+fn raise_open_files_limit() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let before = limit.current;
+    limit.current = limit.maximum;
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit) {
+        tracing::warn!(%error, ?before, "the limit of open files could not be raised (ulimit -n)");
     }
 }

@@ -28,8 +28,7 @@ impl Reader {
         self.find_stored();
         tracing::info!(
             input = %self.input, files = self.roster.len(), gone = self.stored.len(),
-            "input {} reads {} files; {} more have a position and are not there now",
-            self.input, self.roster.len(), self.stored.len(),
+            "looked for files; `gone` have a position and are not there now",
         );
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::rig::{Rig, quick};
 
@@ -153,27 +153,4 @@ async fn fast_rotation_by_copy_and_truncate_repeats_nothing_and_goes_on() {
     println!("read {read} of {written} lines, {} of them twice", read - numbers.len());
     assert!(numbers.last().is_some_and(|last| *last < written));
     assert_eq!(numbers.len(), read, "nothing twice");
-}
-
-/// Not a test of anything but speed: `cargo test --release -- --ignored --nocapture throughput`.
-#[tokio::test]
-#[ignore = "measures; run it in release"]
-async fn throughput_of_one_large_file() {
-    let mut rig = Rig::new(&["*.log"]);
-    rig.room = 8;
-    let line = format!("2026-01-02T03:04:05 host app[123]: {}\n", "some text of a log ".repeat(5));
-    let lines = (150 << 20) / line.len();
-    rig.write("a.log", &line.repeat(lines));
-    let began = Instant::now();
-    let mut input = rig.start();
-    let (mut taken, mut bytes) = (0, 0);
-    while bytes < lines * line.len() {
-        let chunk = input.chunk().await;
-        bytes += chunk.data.len();
-        taken += 1;
-        chunk.receipt.settle();
-    }
-    let seconds = began.elapsed().as_secs_f64();
-    println!("{bytes} bytes in {taken} chunks: {:.0} MB/s", bytes as f64 / 1e6 / seconds);
-    input.stop().await;
 }
