@@ -1,0 +1,161 @@
+//! Arbitrary bytes: whatever is in the files, opening and reading does not panic, does not run
+//! away with memory, and delivers nothing that was not appended.
+//!
+//! `QUEUE_MUTATIONS` sets how many, `QUEUE_SEED` runs one.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its case has failed")]
+
+use std::env;
+
+use bytes::Bytes;
+use millpond_queue::{
+    BatchInfo, Options, Queue, Sequence,
+    checkpoint::Checkpoint,
+    inspect::{self, Entry},
+    storage::mem::Mem,
+};
+
+fn options() -> Options {
+    Options { segment_bytes_max: 8 << 10, free_bytes_min: 0, read_ahead_bytes: 1500, ..Options::default() }
+}
+
+fn payload(sequence: u64) -> Bytes {
+    let mut random = fastrand::Rng::with_seed(sequence);
+    let len = random.usize(..900);
+    std::iter::repeat_with(|| random.u8(..)).take(len).collect()
+}
+
+/// Three segments and a cursor.
+fn healthy(close: bool) -> Mem {
+    let mem = Mem::new(1 << 22);
+    let (mut queue, _) = Queue::open(mem.clone(), options()).unwrap();
+    for sequence in 1..=22 {
+        let given =
+            queue.append(BatchInfo { events: 1, ..BatchInfo::default() }, &[payload(sequence)]).unwrap();
+        assert_eq!(given, Sequence(sequence));
+        if sequence % 3 == 0 {
+            assert_eq!(queue.commit().unwrap().upto, Sequence(sequence + 1));
+        }
+    }
+    assert_eq!(queue.commit().unwrap().upto, Sequence(23));
+    queue.ack(Sequence(1));
+    queue.checkpoint().unwrap();
+    queue.ack(Sequence(2));
+    queue.checkpoint().unwrap();
+    if close {
+        queue.close().unwrap();
+    }
+    mem.copy()
+}
+
+/// Does something to the bytes of a file.
+fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], random: &mut fastrand::Rng) {
+    let at = |random: &mut fastrand::Rng, bytes: &[u8]| random.usize(..=bytes.len());
+    match random.u32(..7) {
+        0 if !bytes.is_empty() => {
+            for _ in 0..random.usize(1..8) {
+                let at = random.usize(..bytes.len());
+                bytes[at] ^= 1 << random.u32(..8);
+            }
+        }
+        1 => bytes.truncate(at(random, bytes)),
+        2 => {
+            let (from, len) = (at(random, bytes), random.usize(..2_000));
+            let to = (from + len).min(bytes.len());
+            bytes[from..to].fill([0, 0xFF, 0xF5][random.usize(..3)]);
+        }
+        3 => {
+            let (from, len) = (at(random, bytes), random.usize(..2_000));
+            let to = (from + len).min(bytes.len());
+            bytes.drain(from..to);
+        }
+        4 => {
+            // Something of another file, or of this one, in the middle of it.
+            let source = &others[random.usize(..others.len())];
+            let from = random.usize(..=source.len());
+            let to = (from + random.usize(..3_000)).min(source.len());
+            let into = at(random, bytes);
+            bytes.splice(into..into, source[from..to].iter().copied());
+        }
+        5 => {
+            let source = &others[random.usize(..others.len())];
+            let from = random.usize(..=source.len());
+            let to = (from + random.usize(..3_000)).min(source.len());
+            let into = at(random, bytes);
+            let end = (into + (to - from)).min(bytes.len());
+            bytes[into..end].copy_from_slice(&source[from..from + (end - into)]);
+        }
+        _ => {
+            let more = random.usize(..5_000);
+            bytes.extend(std::iter::repeat_with(|| random.u8(..)).take(more));
+        }
+    }
+}
+
+/// Gives the batches that were read; `None` if the queue refused to open.
+fn hostile(seed: u64) -> Option<u64> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mem = healthy(random.bool());
+    let names = mem.names();
+    let originals: Vec<_> = names.iter().map(|name| mem.content(name).unwrap()).collect();
+    for _ in 0..random.usize(1..4) {
+        let index = random.usize(..names.len());
+        let mut bytes = mem.content(&names[index]).unwrap();
+        mutate(&mut bytes, &originals, &mut random);
+        mem.put(&names[index], bytes);
+    }
+
+    let mut seen = Vec::new();
+    for entry in inspect::entries(mem.copy(), Sequence::FIRST) {
+        if let Ok(Entry::Frame(frame)) = entry {
+            assert_eq!(frame.payload, payload(frame.sequence.0));
+            seen.push(frame.sequence);
+        }
+    }
+    assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
+    drop(inspect::overview(&mem));
+    drop(Checkpoint::open(mem.copy(), "cursor"));
+
+    // A queue that refuses to open leaves everything as it is; one that opens works.
+    let (mut queue, _) = Queue::open(mem.clone(), options()).ok()?;
+    let mut reader = queue.reader(Sequence::FIRST);
+    let (mut last, mut read) = (0, 0);
+    while let Ok(Some(frame)) = reader.next() {
+        assert!(frame.sequence.0 > last);
+        last = frame.sequence.0;
+        read += 1;
+        assert_eq!(frame.payload, payload(last));
+        if frame.sequence >= queue.acked() {
+            queue.ack(frame.sequence);
+        }
+    }
+    drop(queue.checkpoint());
+    let next = queue.durable().0;
+    assert_eq!(queue.append(BatchInfo::default(), &[payload(next)]).unwrap(), Sequence(next));
+    assert_eq!(queue.commit().unwrap().upto, Sequence(next + 1));
+    drop(queue.close());
+    Some(read)
+}
+
+#[test]
+fn arbitrary_bytes() {
+    if let Ok(seed) = env::var("QUEUE_SEED") {
+        hostile(seed.parse().unwrap());
+        return;
+    }
+    let mutations = env::var("QUEUE_MUTATIONS").map_or(3_000, |count| count.parse().unwrap());
+    let (mut opened, mut read) = (0, 0);
+    for seed in 0..mutations {
+        match std::panic::catch_unwind(|| hostile(seed)) {
+            Ok(batches) => {
+                opened += u64::from(batches.is_some());
+                read += batches.unwrap_or(0);
+            }
+            Err(panic) => {
+                eprintln!("QUEUE_SEED={seed}");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    println!("{mutations} mutations, {opened} opened, {read} of {} batches read", opened * 22);
+    assert!(opened > mutations / 2 && read > opened * 10, "the test has lost its teeth");
+}
