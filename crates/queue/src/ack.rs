@@ -20,6 +20,11 @@ impl AckWindow {
         self.low
     }
 
+    /// The ranges above the low-water mark that are settled as well, ascending: first, end (exclusive).
+    pub(crate) fn above(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.above.iter().map(|(&first, &end)| (first, end))
+    }
+
     /// Settles `first..end`; parts may be settled already.
     pub(crate) fn settle(&mut self, first: u64, end: u64) {
         let mut first = first.max(self.low);

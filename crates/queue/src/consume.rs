@@ -6,7 +6,7 @@ use crate::{
     batch::Sequence,
     catalog::{self, NoAnswer},
     check,
-    cursor::Cursor,
+    cursor::{Cursor, RANGES_MAX},
     format::segment_name,
     quarantine,
     queue::{OtherBytes, Queue},
@@ -59,10 +59,11 @@ impl<S: Storage> Queue<S> {
             durable: self.durable().0,
             delivered: self.delivered,
         };
-        if self.saved != Some(cursor) {
+        let above: Vec<_> = self.acks.above().take(RANGES_MAX).collect();
+        if !self.saved.as_ref().is_some_and(|saved| *saved == (cursor, above.clone())) {
             // IMPORTANT: the cursor is durable before anything that it has passed is removed.
-            self.cursor.save(&cursor.encode())?;
-            self.saved = Some(cursor);
+            self.cursor.save(&cursor.encode(&above))?;
+            self.saved = Some((cursor, above));
         }
         let (reclaimed_segments, reclaimed_bytes) = self.reclaim(cursor.acked)?;
         if self.catalog.flush_when_due() {
@@ -250,7 +251,10 @@ impl<S: Storage> Queue<S> {
         let before = self.view.lock().segment_bytes();
         let (mut segments, mut result) = (0, Ok(()));
         while let Some(oldest) = self.reclaimable(acked)? {
-            assert!(self.saved.is_some_and(|saved| saved.acked >= oldest.end), "the cursor is durable first");
+            assert!(
+                self.saved.as_ref().is_some_and(|(saved, _)| saved.acked >= oldest.end),
+                "the cursor is durable first"
+            );
             self.view.lock().first = oldest.end;
             let removed = if oldest.damage.values().all(|damage| damage.kept) {
                 self.storage.remove(&segment_name(Sequence(oldest.base)))

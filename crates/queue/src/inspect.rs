@@ -349,7 +349,7 @@ fn read_cursor<S: Storage>(storage: &S) -> io::Result<Option<Cursor>> {
             io::Error::new(io::ErrorKind::Unsupported, unsupported)
         }
     })?;
-    Ok(found.body.and_then(|body| Cursor::decode(&body).ok()))
+    Ok(found.body.and_then(|body| Cursor::decode(&body).ok()).map(|(cursor, _)| cursor))
 }
 
 fn list_bases<S: Storage>(storage: &S) -> io::Result<Vec<u64>> {

@@ -7,7 +7,7 @@ use crate::{
     batch::Sequence,
     catalog::{self, Catalog, Row},
     checkpoint::{Checkpoint, CheckpointError},
-    cursor::{self, Cursor},
+    cursor::{self, Cursor, Range},
     error::OpenError,
     format::segment_base,
     options::Options,
@@ -43,7 +43,9 @@ pub(crate) fn open<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>
 fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Recovery), OpenError> {
     let mut loader = Loader::new(storage.clone());
     let bases = list_segments(&storage, &mut loader.findings)?;
-    let (checkpoint, cursor) = open_cursor(&storage)?;
+    let (checkpoint, saved) = open_cursor(&storage)?;
+    let (cursor, above) = saved.unzip();
+    let above = above.unwrap_or_default();
     loader.queue_id = cursor.map(|cursor| cursor.queue_id);
     loader.durable = cursor.map_or(0, |cursor| cursor.durable);
     let mut segments = load_last(&mut loader, &bases)?;
@@ -67,6 +69,7 @@ fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Re
         }
     }
     lost.iter().for_each(|&(first, end)| acks.settle(first, end));
+    above.iter().for_each(|&(first, end)| acks.settle(first, end.min(durable)));
 
     let recovery = Recovery {
         acked: Sequence(acks.low()),
@@ -83,7 +86,15 @@ fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Re
     let acked = acks.low();
     let queue = Queue {
         queue_id,
-        view: Arc::new(View::new(State { segments, durable, first, acked, counts, ..State::default() })),
+        view: Arc::new(View::new(State {
+            segments,
+            durable,
+            first,
+            acked,
+            delivered_before: acks.above().collect(),
+            counts,
+            ..State::default()
+        })),
         storage,
         options,
         tail: None,
@@ -93,7 +104,7 @@ fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Re
         total,
         delivered,
         cursor: checkpoint,
-        saved: cursor,
+        saved: cursor.map(|cursor| (cursor, above)),
         other,
         catalog,
         missing_batches,
@@ -169,7 +180,7 @@ fn list_segments<S: Storage>(storage: &S, findings: &mut Vec<Finding>) -> Result
     Ok(bases)
 }
 
-fn open_cursor<S: Storage>(storage: &S) -> Result<(Checkpoint<S>, Option<Cursor>), OpenError> {
+fn open_cursor<S: Storage>(storage: &S) -> Result<(Checkpoint<S>, Option<(Cursor, Vec<Range>)>), OpenError> {
     let (checkpoint, body) =
         Checkpoint::open(storage.clone(), cursor::NAME).map_err(|error| match error {
             CheckpointError::Unsupported { file, version, known } => {

@@ -9,7 +9,7 @@ use crate::{
     batch::{BatchInfo, Durable, Sequence},
     catalog::Catalog,
     checkpoint::Checkpoint,
-    cursor::Cursor,
+    cursor::{Cursor, Range},
     error::{AppendError, CloseError, CommitError, FullReason, OpenError},
     format::{FRAME_HEADER_LEN, FRAMES_AT, PAYLOAD_BYTES_MAX, SEAL_LEN, SEQUENCE_MAX, SegmentHeader, Totals},
     open,
@@ -47,8 +47,8 @@ pub struct Queue<S: Storage> {
     /// What everything below the low-water mark amounts to, since the queue began.
     pub(crate) delivered: Weight,
     pub(crate) cursor: Checkpoint<S>,
-    /// The cursor as it is on disk.
-    pub(crate) saved: Option<Cursor>,
+    /// The cursor as it is on disk, with the ranges above it.
+    pub(crate) saved: Option<(Cursor, Vec<Range>)>,
     pub(crate) other: OtherBytes,
     pub(crate) catalog: Catalog,
     pub(crate) missing_batches: u64,

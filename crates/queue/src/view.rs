@@ -95,6 +95,9 @@ pub(crate) struct State {
     pub(crate) first: u64,
     /// The low-water mark.
     pub(crate) acked: u64,
+    /// Ranges above the low-water mark that were acknowledged before the queue was opened, ascending: readers leave
+    /// them out.
+    pub(crate) delivered_before: Vec<(u64, u64)>,
     /// Batches read, near the low-water mark.
     pub(crate) reads: BTreeMap<u64, Read>,
     /// Ranges that can never be delivered, for the queue to settle.
@@ -134,8 +137,14 @@ impl State {
         self.segments.get_mut(index)
     }
 
+    /// The sequence, or the end of the range in which it was delivered before.
+    fn after_delivered(&self, sequence: u64) -> u64 {
+        let range = self.delivered_before.iter().find(|(first, end)| (*first..*end).contains(&sequence));
+        range.map_or(sequence, |(_, end)| *end)
+    }
+
     fn place(&self, sequence: u64) -> Option<Place> {
-        let sequence = sequence.max(self.first);
+        let sequence = self.after_delivered(sequence.max(self.first));
         if sequence >= self.durable {
             return None;
         }

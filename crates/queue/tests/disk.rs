@@ -54,6 +54,33 @@ fn check_reads(queue: &Queue<Fs>, from: u64, end: u64) {
 }
 
 #[test]
+fn what_was_acknowledged_out_of_order_is_not_read_again_after_a_clean_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut queue, _) = open(directory.path());
+    append(&mut queue, 12);
+    assert_eq!(queue.commit().unwrap().upto, Sequence(13));
+    for sequence in [1, 3, 5, 6, 7, 12] {
+        queue.ack(Sequence(sequence));
+    }
+    queue.close().unwrap();
+
+    let (mut queue, recovery) = open(directory.path());
+    assert_eq!(recovery.acked, Sequence(2));
+    let mut reader = queue.reader(queue.acked());
+    for sequence in [2, 4, 8, 9, 10, 11] {
+        let frame = reader.next().unwrap().expect("it is durable");
+        assert_eq!((frame.sequence, &frame.payload), (Sequence(sequence), &payload(sequence)));
+        queue.ack(frame.sequence);
+    }
+    assert_eq!(reader.next().unwrap(), None);
+    assert_eq!(queue.acked(), Sequence(13), "all of it, in whichever life it was acknowledged");
+    append(&mut queue, 1);
+    assert_eq!(queue.commit().unwrap().upto, Sequence(14));
+    assert_eq!(reader.next().unwrap().map(|frame| frame.sequence), Some(Sequence(13)));
+    queue.close().unwrap();
+}
+
+#[test]
 fn what_is_committed_is_read_until_it_is_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let (mut queue, recovery) = open(directory.path());
