@@ -180,7 +180,10 @@ fn list_segments<S: Storage>(storage: &S, findings: &mut Vec<Finding>) -> Result
     Ok(bases)
 }
 
-fn open_cursor<S: Storage>(storage: &S) -> Result<(Checkpoint<S>, Option<(Cursor, Vec<Range>)>), OpenError> {
+/// The cursor as it was saved, with the ranges above it.
+type Saved = Option<(Cursor, Vec<Range>)>;
+
+fn open_cursor<S: Storage>(storage: &S) -> Result<(Checkpoint<S>, Saved), OpenError> {
     let (checkpoint, body) =
         Checkpoint::open(storage.clone(), cursor::NAME).map_err(|error| match error {
             CheckpointError::Unsupported { file, version, known } => {
