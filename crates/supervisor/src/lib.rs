@@ -17,6 +17,7 @@ pub mod forwarder;
 pub mod health;
 pub mod inputs;
 pub mod logging;
+pub mod orphans;
 pub mod output;
 pub mod put;
 pub mod queue_thread;

@@ -163,7 +163,13 @@ fn say_what_was_found(
 ) {
     let (batches, events, bytes) = (stats.batches, stats.events, stats.disk_bytes);
     tracing::info!(output, directory = %directory.display(), batches, events, disk_bytes = bytes, "queue opened");
-    tracing::debug!(output, ?recovery, "what the opening found");
+    for finding in &recovery.findings {
+        if finding.is_loss() {
+            tracing::error!(output, "the queue: {finding}");
+        } else {
+            tracing::info!(output, "the queue: {finding}");
+        }
+    }
 }
 
 fn policy(output: &Output) -> Policy {

@@ -16,6 +16,7 @@ use crate::counters::OutputCounters;
 use crate::dead_letters::DeadLetters;
 use crate::driver::{DriveError, Phase};
 use crate::inputs::{self, InputCounters, InputError};
+use crate::orphans;
 use crate::output::{self, OutputError};
 
 /// How often what was forwarded is summed up in the log, if anything was.
@@ -118,11 +119,29 @@ async fn start(config: &Config) -> Result<Running, RunError> {
         tracing::info!(output = &*output.id, stream, region, endpoint = settings.endpoint, "output started");
         running.outputs.push((output.id, output.counters, output.dead_letters));
     }
+    say_orphans(config);
     let fanout = Fanout::new(ways);
     for settings in &config.inputs {
         running.start_input(config, settings, fanout.clone(), follow_stop.clone())?;
     }
     Ok(running)
+}
+
+/// A queue that nobody drains is never left to rot in silence.
+fn say_orphans(config: &Config) {
+    match orphans::find(config) {
+        Ok(found) => {
+            for orphan in found {
+                tracing::warn!(
+                    directory = %orphan.directory.display(),
+                    batches = orphan.batches,
+                    "no output drains this queue: give its output back the name of the directory and `backpressure: \
+                     queue`, or move the directory away"
+                );
+            }
+        }
+        Err(error) => tracing::warn!(%error, "could not look for queues that no output drains"),
+    }
 }
 
 /// Says how a part ended; `false` when it should not have ended like this.

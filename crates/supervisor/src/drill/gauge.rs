@@ -31,10 +31,7 @@ impl QueueGauge {
     pub fn look(&mut self) -> Option<Depth> {
         let storage = Fs::existing(&self.directory).ok()?;
         let overview = inspect::overview(&storage).ok()?;
-        let end = overview.segments.last()?.end.0;
-        let first = overview.segments.first()?.first.0;
-        let acked = overview.acked.map_or(first, |acked| acked.0.max(first));
-        let depth = Depth { batches: end.saturating_sub(acked), disk_bytes: overview.disk_bytes };
+        let depth = Depth { batches: overview.pending_batches, disk_bytes: overview.disk_bytes };
         if depth.batches > self.peak.batches {
             self.peak = depth;
         }
