@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 /// The cursor is made durable this long after the first acknowledgement it lacks …
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// … or after this many of them.
-const CHECKPOINT_ACKS: u32 = 1000;
+const CHECKPOINT_ACKS: u32 = 64;
 /// While the queue is full, delivered segments are looked for this often at most.
 const RECLAIM_EVERY: Duration = Duration::from_millis(50);
 /// Free space on a file system cannot be awaited: a queue that is full or broken is tried again this often.

@@ -125,6 +125,7 @@ async fn run(config: FileInput, ctx: InputContext, timing: Timing) -> Result<(),
         rescan_every: config.rescan,
         rescan_at: now + config.rescan,
         save_at: now + timing.save_interval,
+        unsaved_chunks: 0,
         leaving_at: now,
         answer_at: now,
         timing,
@@ -151,6 +152,9 @@ fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
     *stop.borrow() || stop.has_changed().is_err()
 }
 
+/// Positions are saved after this many chunks, some MiB, or after the interval, whichever is first.
+const UNSAVED_CHUNKS_MAX: u32 = 32;
+
 type Sending = Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>>;
 
 /// What a running input waits for.
@@ -166,6 +170,8 @@ struct Running {
     rescan_every: Duration,
     rescan_at: Instant,
     save_at: Instant,
+    /// Chunks that came back since positions were saved.
+    unsaved_chunks: u32,
     leaving_at: Instant,
     answer_at: Instant,
 }
@@ -185,7 +191,10 @@ impl Running {
         loop {
             match self.next(&mut stop).await {
                 Happened::Stop => return Ok(()),
-                Happened::Returned(returned) => self.reader.receipt(&returned),
+                Happened::Returned(returned) => {
+                    self.reader.receipt(&returned);
+                    self.save_if_much();
+                }
                 Happened::Sent(sent) => {
                     self.sending = None;
                     sent?;
@@ -260,8 +269,18 @@ impl Running {
         }
     }
 
+    /// Where much is read in a second, a crash should not repeat all of it.
+    fn save_if_much(&mut self) {
+        self.unsaved_chunks += 1;
+        if self.unsaved_chunks >= UNSAVED_CHUNKS_MAX {
+            self.save_if_dirty();
+            self.save_at = Instant::now() + self.timing.save_interval;
+        }
+    }
+
     /// Makes positions durable. A failure is told and tried again: nothing is lost by an old position.
     fn save_if_dirty(&mut self) {
+        self.unsaved_chunks = 0;
         if self.reader.is_dirty
             && let Err(error) = self.save()
         {
