@@ -89,12 +89,12 @@ fn append(root: &Path, appenders: usize) -> (f64, f64) {
         commits += 1;
         if commits.is_multiple_of(500) {
             (queue.acked().0..upto.0).for_each(|sequence| queue.ack(Sequence(sequence)));
-            queue.checkpoint().unwrap();
+            queue.checkpoint(0).unwrap();
         }
     }
     let time = start.elapsed();
     producers.into_iter().for_each(|producer| producer.join().unwrap());
-    queue.close().unwrap();
+    queue.close(0).unwrap();
     (mb_per_s(batches * BATCH_BYTES as u64, time), batches as f64 / commits as f64)
 }
 
@@ -152,7 +152,7 @@ fn fill(directory: &Path, bytes: u64) {
             assert!(queue.commit().unwrap().upto > Sequence::FIRST);
         }
     }
-    queue.close().unwrap();
+    queue.close(0).unwrap();
 }
 
 fn reading(root: &Path) {
@@ -221,7 +221,7 @@ fn opening(root: &Path) {
             let (queue, recovery) = Queue::open(Fs::create(&directory).unwrap(), options()).unwrap();
             let time = start.elapsed().as_secs_f64() * 1e3;
             let grown = resident_kib().saturating_sub(before);
-            queue.close().unwrap();
+            queue.close(0).unwrap();
             (time, recovery.segments, grown)
         });
         let rounds: Vec<_> = rounds.collect();

@@ -25,6 +25,12 @@ impl AckWindow {
         self.above.iter().map(|(&first, &end)| (first, end))
     }
 
+    /// Whether a sequence is settled.
+    pub(crate) fn contains(&self, sequence: u64) -> bool {
+        let range = self.above.range(..=sequence).next_back();
+        sequence < self.low || range.is_some_and(|(_, &end)| sequence < end)
+    }
+
     /// Settles `first..end`; parts may be settled already.
     pub(crate) fn settle(&mut self, first: u64, end: u64) {
         let mut first = first.max(self.low);
@@ -72,6 +78,9 @@ mod tests {
                 let above: BTreeSet<u64> = window.above.iter().flat_map(|(&a, &b)| a..b).collect();
                 let expected: BTreeSet<u64> = set.iter().copied().filter(|&s| s > low).collect();
                 assert_eq!(above, expected, "seed {seed}");
+                for sequence in 1..50 {
+                    assert_eq!(window.contains(sequence), set.contains(&sequence), "seed {seed}");
+                }
             }
         }
     }

@@ -66,3 +66,87 @@ pub struct Durable {
     /// The first sequence that is not durable yet (exclusive end).
     pub upto: Sequence,
 }
+
+/// The answer of a write: every batch below `upto` survives the end of this process, but not that of the machine.
+#[must_use = "inputs may be released only for what is written, where a loss on power failure was agreed to"]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// The first sequence that is not written yet (exclusive end).
+    pub upto: Sequence,
+}
+
+/// A policy by which batches are given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// The queue was full, and the oldest had to make room for the newest.
+    Full,
+    /// They were older than they may be.
+    Expired,
+}
+
+impl DropReason {
+    /// All of them.
+    pub const ALL: [DropReason; 2] = [DropReason::Full, DropReason::Expired];
+}
+
+/// What a number of batches amounts to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Batches.
+    pub batches: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Their bytes as they would have been sent.
+    pub payload_bytes: u64,
+    /// Bytes of their events before compression.
+    pub raw_bytes: u64,
+}
+
+impl Tally {
+    pub(crate) fn of(info: &BatchInfo, payload_len: u32) -> Tally {
+        Tally {
+            batches: 1,
+            events: info.events.into(),
+            payload_bytes: payload_len.into(),
+            raw_bytes: info.raw_bytes,
+        }
+    }
+
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(self, other: Tally) -> Tally {
+        Tally {
+            batches: self.batches.saturating_add(other.batches),
+            events: self.events.saturating_add(other.events),
+            payload_bytes: self.payload_bytes.saturating_add(other.payload_bytes),
+            raw_bytes: self.raw_bytes.saturating_add(other.raw_bytes),
+        }
+    }
+}
+
+/// What was given up by policy, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Losses {
+    /// Because the queue was full.
+    pub full: Tally,
+    /// Because it was too old.
+    pub expired: Tally,
+}
+
+impl Losses {
+    /// For one reason.
+    pub fn of(&self, reason: DropReason) -> Tally {
+        match reason {
+            DropReason::Full => self.full,
+            DropReason::Expired => self.expired,
+        }
+    }
+
+    pub(crate) fn add(&mut self, reason: DropReason, tally: Tally) {
+        let sum = match reason {
+            DropReason::Full => &mut self.full,
+            DropReason::Expired => &mut self.expired,
+        };
+        *sum = sum.plus(tally);
+    }
+}

@@ -22,9 +22,9 @@ pub const BODY_BYTES_MAX: usize = 16 << 20;
 
 const MAGIC: [u8; 4] = *b"MPCK";
 const VERSION: u16 = 1;
-const HEADER_LEN: usize = 32;
+pub(crate) const HEADER_LEN: usize = 32;
 /// A new slot is this many zeros, so that small bodies never need new space.
-const SLOT_BYTES_MIN: usize = 4096;
+pub(crate) const SLOT_BYTES_MIN: usize = 4096;
 const SUFFIXES: [&str; 2] = ["a", "b"];
 
 /// A named checkpoint.
@@ -197,6 +197,23 @@ pub(crate) fn load<S: Storage>(storage: &S, name: &str) -> Result<Found, Checkpo
         }
     }
     Ok(found)
+}
+
+/// Removes both files of a checkpoint, durably.
+pub(crate) fn remove<S: Storage>(storage: &S, name: &str) -> io::Result<()> {
+    for slot in 0..SUFFIXES.len() {
+        match storage.remove(&slot_name(name, slot)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _gone => {}
+        }
+    }
+    storage.sync_directory("")
+}
+
+/// The name of the checkpoint that a file is a slot of; `None`: of none.
+pub(crate) fn name_of(file: &str) -> Option<&str> {
+    let (name, suffix) = file.rsplit_once('.')?;
+    SUFFIXES.contains(&suffix).then_some(name)
 }
 
 fn write_slot<F: StorageFile>(file: &F, generation: u64, body: &[u8]) -> io::Result<()> {

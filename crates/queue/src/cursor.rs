@@ -1,97 +1,201 @@
-//! The body of the queue's cursor checkpoint.
+//! The body of a cursor's checkpoint. `docs/FORMAT.md` draws it.
 //!
 //! ```text
-//!  0  version u16, reserved 6      24 acked u64       40 events acked since the queue began u64
-//!  8  queue id u128                32 durable u64     48 payload bytes of them u64
-//!                                                     56 raw bytes of them u64
-//! 64  then, for each range above `acked` that is acknowledged as well: first u64, end u64
+//!   0  version u16, reserved 6        40  all batches acked since the queue began: events u64,
+//!   8  queue id u128                      payload bytes u64, raw bytes u64
+//!  24  acked u64                      64  given up because the queue was full: batches u64, then as above
+//!  32  durable u64                    96  given up because they were too old: the same
+//!                                    128  number of ranges u32, number of points u32
+//! 136  the ranges above `acked` that are acknowledged as well: first u64, end u64
+//!   …  the points of the timeline: end u64, time i64
 //! ```
+//!
+//! Version 1 ends its fixed part at 64, and the ranges follow to the end.
 
-use crate::summary::Weight;
+use crate::{
+    batch::{DropReason, Losses, Tally},
+    summary::Weight,
+    timeline::{POINTS_MAX, Point},
+};
 
-/// The checkpoint's name.
+/// The checkpoint of the queue's own consumer.
 pub(crate) const NAME: &str = "cursor";
 
 /// The version of the body that is written, and the newest that is read.
-pub(crate) const VERSION: u16 = 1;
-const LEN: usize = 64;
+pub(crate) const VERSION: u16 = 2;
+const LEN_V1: usize = 64;
+const LEN: usize = 136;
+const PAIR_LEN: usize = 16;
 
 /// Ranges above the low-water mark that are saved, so that the slot never grows beyond what it was made with. There are
 /// at most as many as batches in flight; what is above is acknowledged once more after the next start.
 pub(crate) const RANGES_MAX: usize = 128;
 
+const _: () = assert!(
+    crate::checkpoint::HEADER_LEN + LEN + PAIR_LEN * (RANGES_MAX + POINTS_MAX)
+        <= crate::checkpoint::SLOT_BYTES_MIN
+);
+
 /// A range of sequences: first, end (exclusive).
 pub(crate) type Range = (u64, u64);
 
-/// Where the consumer is, and what was durable when that was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a consumer is, and what was durable when that was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) queue_id: u128,
-    /// Everything below is delivered.
+    /// Everything below is settled: delivered, or given up.
     pub(crate) acked: u64,
     /// Everything below was durable: whatever of it cannot be found is lost, not torn.
     pub(crate) durable: u64,
     /// What everything below `acked` amounts to, since the queue began.
     pub(crate) delivered: Weight,
+    /// What was given up by policy, since the queue began.
+    pub(crate) losses: Losses,
+    /// What is settled above `acked`.
+    pub(crate) above: Vec<Range>,
+    /// When what was delivered.
+    pub(crate) points: Vec<Point>,
 }
 
 impl Cursor {
-    /// The body: the cursor, and the ranges `above` its low-water mark.
-    pub(crate) fn encode(&self, above: &[Range]) -> Vec<u8> {
-        assert!(above.len() <= RANGES_MAX, "more ranges than are saved");
-        let mut out = Vec::with_capacity(LEN + 16 * above.len());
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        assert!(self.above.len() <= RANGES_MAX, "more ranges than are saved");
+        assert!(self.points.len() <= POINTS_MAX, "more points than are saved");
+        let mut out = Vec::with_capacity(LEN + PAIR_LEN * (self.above.len() + self.points.len()));
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&[0; 6]);
         out.extend_from_slice(&self.queue_id.to_le_bytes());
-        let Weight { events, payload_bytes, raw_bytes } = self.delivered;
-        let words = [self.acked, self.durable, events, payload_bytes, raw_bytes];
-        for word in words.into_iter().chain(above.iter().flat_map(|&(first, end)| [first, end])) {
-            out.extend_from_slice(&word.to_le_bytes());
+        let words = [self.acked, self.durable].into_iter().chain(weight_words(self.delivered));
+        let losses = DropReason::ALL.into_iter().flat_map(|reason| tally_words(self.losses.of(reason)));
+        words.chain(losses).for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+        for count in [self.above.len(), self.points.len()] {
+            out.extend_from_slice(&(count as u32).to_le_bytes());
+        }
+        let points = self.points.iter().map(|point| (point.end, point.by_ms.cast_unsigned()));
+        for (first, second) in self.above.iter().copied().chain(points) {
+            out.extend_from_slice(&first.to_le_bytes());
+            out.extend_from_slice(&second.to_le_bytes());
         }
         out
     }
 
-    /// The cursor in a body, and the ranges above it. `Err`: the version of a body that is not of this one. (Its
-    /// checksum was right, so it is not damaged.)
-    pub(crate) fn decode(body: &[u8]) -> Result<(Cursor, Vec<Range>), u16> {
+    /// The cursor in a body. `Err`: the version of a body that is not of any known version. (Its checksum was right,
+    /// so it is not damaged.)
+    pub(crate) fn decode(body: &[u8]) -> Result<Cursor, u16> {
         let version = body.first_chunk().map_or(0, |version| u16::from_le_bytes(*version));
-        let (fixed, ranges) = body.split_at_checked(LEN).ok_or(version)?;
-        let (id, words) = fixed[8..].split_first_chunk().ok_or(version)?;
-        let words: [u64; 5] = words_of(words).try_into().map_err(|_| version)?;
-        if version != VERSION || !ranges.len().is_multiple_of(16) {
-            return Err(version);
+        let decoded = match version {
+            1 => Cursor::decode_v1(body),
+            2 => Cursor::decode_v2(body),
+            _ => None,
+        };
+        decoded.ok_or(version)
+    }
+
+    fn decode_v1(body: &[u8]) -> Option<Cursor> {
+        let (fixed, ranges) = body.split_at_checked(LEN_V1)?;
+        let above = pairs(ranges)?;
+        Some(Cursor { above, ..Cursor::decode_common(fixed)? })
+    }
+
+    fn decode_v2(body: &[u8]) -> Option<Cursor> {
+        let (fixed, rest) = body.split_at_checked(LEN)?;
+        let count = |at: usize| Some(u32::from_le_bytes(*fixed.get(at..)?.first_chunk()?) as usize);
+        let (ranges, points) = rest.split_at_checked(PAIR_LEN.checked_mul(count(128)?)?)?;
+        let points = pairs(points)?.into_iter();
+        let points: Vec<_> = points.map(|(end, by_ms)| Point { end, by_ms: by_ms.cast_signed() }).collect();
+        if points.len() != count(132)? {
+            return None;
         }
-        let [acked, durable, events, payload_bytes, raw_bytes] = words;
+        let mut losses = Losses::default();
+        for (reason, at) in DropReason::ALL.into_iter().zip([64, 96]) {
+            let [batches, events, payload_bytes, raw_bytes] = words(fixed.get(at..at + 32)?)?;
+            losses.add(reason, Tally { batches, events, payload_bytes, raw_bytes });
+        }
+        Some(Cursor { losses, above: pairs(ranges)?, points, ..Cursor::decode_common(fixed)? })
+    }
+
+    /// The part that is the same in all versions.
+    fn decode_common(fixed: &[u8]) -> Option<Cursor> {
+        let queue_id = u128::from_le_bytes(*fixed.get(8..)?.first_chunk()?);
+        let [acked, durable, events, payload_bytes, raw_bytes] = words(fixed.get(24..64)?)?;
         let delivered = Weight { events, payload_bytes, raw_bytes };
-        let cursor = Cursor { queue_id: u128::from_le_bytes(*id), acked, durable, delivered };
-        let above = words_of(ranges).chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-        Ok((cursor, above))
+        Some(Cursor { queue_id, acked, durable, delivered, ..Cursor::default() })
     }
 }
 
-fn words_of(bytes: &[u8]) -> Vec<u64> {
-    bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
+fn weight_words(weight: Weight) -> [u64; 3] {
+    [weight.events, weight.payload_bytes, weight.raw_bytes]
+}
+
+fn tally_words(tally: Tally) -> [u64; 4] {
+    [tally.batches, tally.events, tally.payload_bytes, tally.raw_bytes]
+}
+
+fn words<const N: usize>(bytes: &[u8]) -> Option<[u64; N]> {
+    let (words, rest) = bytes.as_chunks();
+    let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+    rest.is_empty().then(|| words.try_into().ok())?
+}
+
+fn pairs(bytes: &[u8]) -> Option<Vec<(u64, u64)>> {
+    let (pairs, rest) = bytes.as_chunks::<PAIR_LEN>();
+    let pair = |pair: &[u8; PAIR_LEN]| words::<2>(pair).map(|[first, second]| (first, second));
+    rest.is_empty().then(|| pairs.iter().map(pair).collect())?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn another_version_is_named() {
-        let cursor = Cursor { queue_id: 1, acked: 2, durable: 3, delivered: Weight::default() };
-        let mut body = cursor.encode(&[]);
-        assert_eq!(Cursor::decode(&body), Ok((cursor, Vec::new())));
-        body[0] = 2;
-        assert_eq!(Cursor::decode(&body), Err(2));
+    fn cursor() -> Cursor {
+        let tally = |batches| Tally { batches, events: 20, payload_bytes: 300, raw_bytes: 4_000 };
+        let mut losses = Losses::default();
+        losses.add(DropReason::Full, tally(2));
+        losses.add(DropReason::Expired, tally(1));
+        Cursor {
+            queue_id: 1,
+            acked: 2,
+            durable: 30,
+            delivered: Weight { events: 5, payload_bytes: 6, raw_bytes: 7 },
+            losses,
+            above: vec![(4, 5), (7, 29)],
+            points: vec![Point { end: 2, by_ms: -1 }, Point { end: 9, by_ms: 1 << 40 }],
+        }
     }
 
     #[test]
-    fn ranges_come_back_and_half_a_range_is_not_of_this_version() {
-        let cursor = Cursor { queue_id: 1, acked: 2, durable: 30, delivered: Weight::default() };
-        let above = vec![(4, 5), (7, 29)];
-        let mut body = cursor.encode(&above);
-        assert_eq!(Cursor::decode(&body), Ok((cursor, above)));
+    fn what_is_written_is_read() {
+        for cursor in [cursor(), Cursor::default()] {
+            assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
+        }
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        let mut body = cursor().encode();
+        body[0] = 3;
+        assert_eq!(Cursor::decode(&body), Err(3));
+        assert_eq!(Cursor::decode(&[]), Err(0));
+    }
+
+    #[test]
+    fn a_body_of_another_length_is_refused() {
+        let body = cursor().encode();
+        for len in 2..body.len() {
+            assert_eq!(Cursor::decode(&body[..len]), Err(2), "{len}");
+        }
+        assert_eq!(Cursor::decode(&[&body[..], &[0; 16]].concat()), Err(2));
+    }
+
+    #[test]
+    fn version_1_is_read() {
+        let mut body = cursor().encode();
+        let ranges = body[LEN..LEN + 2 * PAIR_LEN].to_vec();
+        body.truncate(LEN_V1);
+        body.extend(ranges);
+        body[0] = 1;
+        let expected = Cursor { losses: Losses::default(), points: Vec::new(), ..cursor() };
+        assert_eq!(Cursor::decode(&body), Ok(expected));
         body.pop();
         assert_eq!(Cursor::decode(&body), Err(1));
     }

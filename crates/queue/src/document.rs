@@ -2,11 +2,12 @@
 //! program writes, and what it reads.
 
 use crate::{
-    batch::BatchInfo,
+    batch::{BatchInfo, Losses, Tally},
     checkpoint,
     cursor::Cursor,
     format::{FRAME_HEADER_LEN, FrameHeader, FrameKind, Seal, SegmentHeader, Totals},
     summary::{Summary, Weight},
+    timeline::Point,
 };
 
 const PAGE: &str = include_str!("../../../docs/FORMAT.md");
@@ -37,6 +38,7 @@ fn segment_header() -> SegmentHeader {
             weight: Weight { events: 21, payload_bytes: 252, raw_bytes: 2_100 },
             file_bytes: 16_384,
         },
+        packs: false,
     }
 }
 
@@ -74,6 +76,7 @@ fn frame_header_is_as_documented() {
         durable_lag: 2,
         payload_len: payload(7).len() as u32,
         payload_crc: crc32fast::hash(payload(7).as_bytes()),
+        unpacked_len: None,
         info: info(7),
     };
     let salt = segment_header().salt;
@@ -96,13 +99,20 @@ fn seal_is_as_documented() {
 #[test]
 fn cursor_and_its_slot_are_as_documented() {
     let body = documented("cursor");
+    let given_up = |numbers: &[u32]| {
+        let tallies = numbers.iter().map(|&n| Tally::of(&info(n), payload(n).len() as u32));
+        tallies.fold(Tally::default(), Tally::plus)
+    };
     let cursor = Cursor {
         queue_id: segment_header().queue_id,
         acked: 8,
-        durable: 9,
+        durable: 13,
         delivered: Weight { events: 28, payload_bytes: 294, raw_bytes: 2_800 },
+        losses: Losses { full: given_up(&[1, 2]), expired: given_up(&[4]) },
+        above: vec![(9, 10)],
+        points: vec![Point { end: 8, by_ms: 1_700_000_000_000 }],
     };
-    assert_eq!(cursor.encode(&[]), body);
-    assert_eq!(Cursor::decode(&body), Ok((cursor, Vec::new())));
+    assert_eq!(cursor.encode(), body);
+    assert_eq!(Cursor::decode(&body), Ok(cursor));
     assert_eq!(checkpoint::encode_header(5, &body).as_slice(), documented("checkpoint slot"));
 }

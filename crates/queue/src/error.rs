@@ -137,6 +137,30 @@ pub enum ReadError {
     },
 }
 
+/// Why a consumer could not be added.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumerError {
+    /// A name that cannot be part of a file name everywhere.
+    #[error("{name:?} is no name for a consumer: it has 1 to 64 letters, digits, `-`, `_` and `.`")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// A newer version of this program wrote its cursor.
+    #[error("{file} has format version {version}, this program knows up to {known}: use a newer millpond")]
+    Unsupported {
+        /// The file, relative to the queue's directory.
+        file: String,
+        /// The version found.
+        version: u16,
+        /// The newest version known here.
+        known: u16,
+    },
+    /// Its cursor could not be written.
+    #[error("writing the consumer's cursor: {0}")]
+    Io(io::Error),
+}
+
 /// Why a queue did not close cleanly. What had been committed is durable all the same; the next
 /// open recovers.
 #[derive(Debug, thiserror::Error)]

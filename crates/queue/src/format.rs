@@ -40,6 +40,10 @@ pub(crate) const SEQUENCE_MAX: u64 = 1 << 61;
 pub(crate) const PAYLOAD_BYTES_MAX: u32 = 64 << 20;
 /// Length of the payload of a seal.
 pub(crate) const SEAL_BODY_LEN: usize = 160;
+/// Flag of a segment: its frames may be packed.
+const SEGMENT_PACKS: u32 = 1;
+/// Flag of a frame: its payload is a gzip member that the queue made.
+const FRAME_PACKED: u8 = 1;
 /// Length of a whole seal frame.
 pub(crate) const SEAL_LEN: usize = FRAME_HEADER_LEN + SEAL_BODY_LEN;
 
@@ -71,6 +75,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) created_ms: i64,
     /// What all segments before it hold and held.
     pub(crate) before: Totals,
+    /// Whether its frames may be packed.
+    pub(crate) packs: bool,
 }
 
 /// Sums over all batches of a queue up to some sequence, since it began: reclaimed ones included,
@@ -97,7 +103,8 @@ impl SegmentHeader {
         put(&mut out, 0, SEGMENT_MAGIC);
         put(&mut out, 8, VERSION.to_le_bytes());
         put(&mut out, 10, (SEGMENT_HEADER_LEN as u16).to_le_bytes());
-        // 12: flags, u32. A bit set here by a later writer makes version 1 refuse the segment.
+        // A bit set here that a reader does not know makes it refuse the segment.
+        put(&mut out, 12, self.flags().to_le_bytes());
         put(&mut out, 16, self.base.to_le_bytes());
         put(&mut out, 24, self.queue_id.to_le_bytes());
         put(&mut out, 40, self.salt.to_le_bytes());
@@ -123,7 +130,8 @@ impl SegmentHeader {
         if crc32fast::hash(&bytes[..92]) != u32::from_le_bytes(get(bytes, 92)) {
             return Err(FormatError::Checksum);
         }
-        if u32::from_le_bytes(get(bytes, 12)) != 0 {
+        let flags = u32::from_le_bytes(get(bytes, 12));
+        if flags & !SEGMENT_PACKS != 0 {
             return Err(FormatError::Version(VERSION + 1));
         }
         Ok(SegmentHeader {
@@ -132,7 +140,12 @@ impl SegmentHeader {
             salt: u32::from_le_bytes(get(bytes, 40)),
             created_ms: i64::from_le_bytes(get(bytes, 48)),
             before: get_totals(bytes, 56),
+            packs: flags & SEGMENT_PACKS != 0,
         })
+    }
+
+    fn flags(&self) -> u32 {
+        if self.packs { SEGMENT_PACKS } else { 0 }
     }
 
     /// Decodes the header from the block in front of the frames; the second copy stands in when
@@ -164,8 +177,12 @@ pub(crate) struct FrameHeader {
     /// How far `sequence` was beyond what was durable when this frame was written: everything
     /// below `sequence - durable_lag` is proven to have been durable.
     pub(crate) durable_lag: u32,
+    /// Length of the payload as it is stored.
     pub(crate) payload_len: u32,
+    /// Checksum of the payload as it is stored.
     pub(crate) payload_crc: u32,
+    /// Length of the payload as it was handed in, if the queue packed it.
+    pub(crate) unpacked_len: Option<u32>,
     pub(crate) info: BatchInfo,
 }
 
@@ -179,7 +196,8 @@ impl FrameHeader {
             FrameKind::Seal => 2,
         };
         out[6] = self.info.kind;
-        // 7: flags. Bit 0: packed by the queue; bit 1: encrypted. Neither is written yet.
+        // Bit 1 is meant for encryption at rest, which is not there yet.
+        out[7] = if self.unpacked_len.is_some() { FRAME_PACKED } else { 0 };
         put(&mut out, 8, self.payload_len.to_le_bytes());
         put(&mut out, 12, self.info.events.to_le_bytes());
         put(&mut out, 16, self.info.records.to_le_bytes());
@@ -189,7 +207,8 @@ impl FrameHeader {
         put(&mut out, 40, self.info.first_time_ms.to_le_bytes());
         put(&mut out, 48, self.info.last_time_ms.to_le_bytes());
         put(&mut out, 56, self.info.appended_ms.to_le_bytes());
-        // 64: key id, u32, for encryption at rest. 68: unpacked length, u32, with flag bit 0.
+        // 64: key id, u32, for encryption at rest.
+        put(&mut out, 68, self.unpacked_len.unwrap_or(0).to_le_bytes());
         put(&mut out, 72, self.payload_crc.to_le_bytes());
         let checksum = checksum_from(salt, &out[..76]);
         put(&mut out, 76, checksum.to_le_bytes());
@@ -216,7 +235,11 @@ impl FrameHeader {
         let payload_len = u32::from_le_bytes(get(bytes, 8));
         // A writer that uses a flag has to announce it in the segment's flags.
         let sequence = u64::from_le_bytes(get(bytes, 24));
-        if bytes[7] != 0 || payload_len > PAYLOAD_BYTES_MAX || sequence > SEQUENCE_MAX {
+        let (flags, unpacked_len) = (bytes[7], u32::from_le_bytes(get(bytes, 68)));
+        if flags & !FRAME_PACKED != 0
+            || payload_len.max(unpacked_len) > PAYLOAD_BYTES_MAX
+            || sequence > SEQUENCE_MAX
+        {
             return Err(FormatError::Version(VERSION + 1));
         }
         Ok(FrameHeader {
@@ -225,6 +248,7 @@ impl FrameHeader {
             durable_lag: u32::from_le_bytes(get(bytes, 20)),
             payload_len,
             payload_crc: u32::from_le_bytes(get(bytes, 72)),
+            unpacked_len: (flags & FRAME_PACKED != 0).then_some(unpacked_len),
             info: BatchInfo {
                 kind: bytes[6],
                 events: u32::from_le_bytes(get(bytes, 12)),
@@ -240,6 +264,11 @@ impl FrameHeader {
     /// Everything below this sequence was durable when the frame was written.
     pub(crate) fn proves_durable(&self) -> u64 {
         self.sequence.saturating_sub(self.durable_lag.into())
+    }
+
+    /// Length of the payload as it was handed in, and will be handed out.
+    pub(crate) fn batch_len(&self) -> u32 {
+        self.unpacked_len.unwrap_or(self.payload_len)
     }
 
     /// The whole frame's length.
@@ -266,7 +295,7 @@ impl Seal {
         put(&mut body, 0, self.header.base.to_le_bytes());
         put(&mut body, 8, self.header.queue_id.to_le_bytes());
         put(&mut body, 24, self.header.salt.to_le_bytes());
-        // 28: reserved, u32.
+        put(&mut body, 28, self.header.flags().to_le_bytes());
         put(&mut body, 32, self.header.created_ms.to_le_bytes());
         put_totals(&mut body, 40, self.header.before);
         put(&mut body, 72, self.end.to_le_bytes());
@@ -287,6 +316,7 @@ impl Seal {
             durable_lag: 0,
             payload_len: SEAL_BODY_LEN as u32,
             payload_crc: crc32fast::hash(&body),
+            unpacked_len: None,
             info: BatchInfo::default(),
         };
         let mut out = [0; SEAL_LEN];
@@ -306,6 +336,10 @@ impl Seal {
         if head.kind != FrameKind::Seal || head.payload_crc != crc32fast::hash(body) {
             return None;
         }
+        let flags = u32::from_le_bytes(get(body, 28));
+        if flags & !SEGMENT_PACKS != 0 {
+            return None; // The header says the same, and what is to be done about it.
+        }
         let word = |at| u64::from_le_bytes(get(body, at));
         let time = |at| i64::from_le_bytes(get(body, at));
         let seal = Seal {
@@ -315,6 +349,7 @@ impl Seal {
                 salt,
                 created_ms: time(32),
                 before: get_totals(body, 40),
+                packs: flags & SEGMENT_PACKS != 0,
             },
             end: word(72),
             position: word(80),

@@ -82,7 +82,7 @@ pub struct Overview {
 /// Payloads are not read: damage in them shows in [`entries`].
 pub fn overview<S: Storage>(storage: &S) -> io::Result<Overview> {
     let cursor = read_cursor(storage)?;
-    let acked = cursor.map(|cursor| cursor.acked);
+    let acked = cursor.as_ref().map(|cursor| cursor.acked);
     let bases = list_bases(storage)?;
     let mut overview = Overview {
         segments: Vec::with_capacity(bases.len()),
@@ -93,7 +93,7 @@ pub fn overview<S: Storage>(storage: &S) -> io::Result<Overview> {
     };
     for (index, &base) in bases.iter().enumerate() {
         let next_base = bases.get(index + 1).copied();
-        let Some(mut opened) = Opened::open(storage, base, next_base, cursor)? else { continue };
+        let Some(mut opened) = Opened::open(storage, base, next_base, cursor.as_ref())? else { continue };
         let segment = opened.describe(acked.unwrap_or(0))?;
         let first = segment.first.0.max(acked.unwrap_or(0));
         overview.pending_batches += segment.end.0.saturating_sub(first).min(segment.batches);
@@ -172,7 +172,7 @@ impl<S: Storage> Entries<S> {
             let Some(base) = bases.pop_front() else { return Ok(None) };
             let next_base = bases.front().copied();
             if next_base.is_none_or(|next| next > self.from) {
-                self.current = Opened::open(&self.storage, base, next_base, self.cursor)?;
+                self.current = Opened::open(&self.storage, base, next_base, self.cursor.as_ref())?;
             }
         }
     }
@@ -215,7 +215,7 @@ impl<F: StorageFile> Opened<F> {
         storage: &S,
         base: u64,
         next_base: Option<u64>,
-        cursor: Option<Cursor>,
+        cursor: Option<&Cursor>,
     ) -> io::Result<Option<Opened<F>>> {
         let name = segment_name(Sequence(base));
         let Look { file, len, shows, .. } = match look(storage, base, cursor.map(|cursor| cursor.queue_id)) {
@@ -309,7 +309,7 @@ impl<F: StorageFile> Opened<F> {
                 while let Content::Open { walk, .. } = &mut self.content {
                     match walk.step(&self.file, bounds)? {
                         Step::Frame { header, .. } => {
-                            summary.add(&header.info, header.payload_len);
+                            summary.add(&header.info, header.batch_len());
                             end = header.sequence + 1;
                         }
                         Step::Bad(span) if self.is_moving(&span) => break,
@@ -349,7 +349,7 @@ fn read_cursor<S: Storage>(storage: &S) -> io::Result<Option<Cursor>> {
             io::Error::new(io::ErrorKind::Unsupported, unsupported)
         }
     })?;
-    Ok(found.body.and_then(|body| Cursor::decode(&body).ok()).map(|(cursor, _)| cursor))
+    Ok(found.body.and_then(|body| Cursor::decode(&body).ok()))
 }
 
 fn list_bases<S: Storage>(storage: &S) -> io::Result<Vec<u64>> {

@@ -22,9 +22,10 @@
 //!     // Send `frame.payload`, then:
 //!     queue.ack(frame.sequence);
 //! }
-//! queue.checkpoint()?; // The acknowledgement is durable, delivered segments are gone.
+//! let now_ms = 1_700_000_000_000; // Milliseconds since the Unix epoch.
+//! queue.checkpoint(now_ms)?; // The acknowledgement is durable, delivered segments are gone.
 //! assert_eq!(queue.acked(), durable.upto);
-//! queue.close()?;
+//! queue.close(now_ms)?;
 //! # Ok(())
 //! # }
 //! ```
@@ -44,30 +45,40 @@ mod batch;
 mod catalog;
 mod check;
 pub mod checkpoint;
+mod commit;
 mod consume;
+mod consumer;
 mod cursor;
 #[cfg(test)]
 mod document;
 mod error;
 mod format;
+mod give_up;
+mod handover;
 pub mod inspect;
+mod named;
 mod open;
 mod options;
+mod pack;
 mod quarantine;
 mod queue;
 mod reader;
 mod recovery;
+mod retain;
 mod segment;
 mod space;
 mod stats;
 pub mod storage;
 mod summary;
+mod timeline;
 mod view;
 
-pub use batch::{BatchInfo, Durable, Frame, Sequence};
+pub use batch::{BatchInfo, DropReason, Durable, Frame, Losses, Sequence, Tally, Written};
 pub use consume::CheckpointOutcome;
-pub use error::{AppendError, CloseError, CommitError, FullReason, OpenError, ReadError};
-pub use options::Options;
+pub use error::{AppendError, CloseError, CommitError, ConsumerError, FullReason, OpenError, ReadError};
+pub use give_up::GivenUp;
+pub use named::Named;
+pub use options::{Options, Retain};
 pub use queue::Queue;
 pub use reader::Reader;
 pub use recovery::{Finding, Recovery};

@@ -1,15 +1,21 @@
 //! Opening a queue: looking at every file, putting the picture together.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    io,
+    sync::Arc,
+};
 
 use crate::{
-    ack::AckWindow,
     batch::Sequence,
     catalog::{self, Catalog, Row},
-    checkpoint::{Checkpoint, CheckpointError},
-    cursor::{self, Cursor, Range},
+    checkpoint::{self, Checkpoint, CheckpointError},
+    consumer::Consumer,
+    cursor::{self, Cursor},
     error::OpenError,
     format::segment_base,
+    handover::Handover,
+    named,
     options::Options,
     quarantine,
     queue::{OtherBytes, Queue},
@@ -24,7 +30,7 @@ use crate::{
     },
     storage::{LockError, Storage},
     summary::Weight,
-    view::{Segment, State, View},
+    view::{Progress, Segment, Slot, State, View},
 };
 
 /// Opens the queue in `storage`.
@@ -42,69 +48,63 @@ pub(crate) fn open<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>
 
 fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Recovery), OpenError> {
     let mut loader = Loader::new(storage.clone());
-    let bases = list_segments(&storage, &mut loader.findings)?;
-    let (checkpoint, saved) = open_cursor(&storage)?;
-    let (cursor, above) = saved.unzip();
-    let above = above.unwrap_or_default();
-    loader.queue_id = cursor.map(|cursor| cursor.queue_id);
-    loader.durable = cursor.map_or(0, |cursor| cursor.durable);
+    let names = list_files(&storage, &mut loader.findings)?;
+    let bases = segments_in(&names);
+    let (checkpoint, cursor) = open_cursor(&storage, cursor::NAME)?;
+    loader.queue_id = cursor.as_ref().map(|cursor| cursor.queue_id);
+    loader.durable = cursor.as_ref().map_or(0, |cursor| cursor.durable);
     let mut segments = load_last(&mut loader, &bases)?;
 
-    let known = Known { segments: &segments, cursor, named: bases.last().copied() };
-    let durable = known.durable();
-    let start = known.start(durable);
+    let known = Known { segments: &segments, named: bases.last().copied() };
+    let durable = known.durable(cursor.as_ref());
+    let start = known.start(cursor.as_ref(), durable);
     look_at_ends(&mut loader, &mut segments, start)?;
 
     let Loader { mut findings, lost, counts, scanned, queue_id, .. } = loader;
-    findings.extend(cursor_finding(cursor, &checkpoint, start));
-    let mut acks = AckWindow::new(start);
+    findings.extend(cursor_finding(cursor.as_ref(), &checkpoint, start));
     // A cursor that went back points at what was delivered and reclaimed long ago.
     let reclaimed = checkpoint.was_damaged().then(|| segments.front().map_or(start, |first| first.base));
     let mut missing_batches = 0;
     for (first, end) in gaps(&segments, start, durable) {
-        acks.settle(first, end);
         if reclaimed.is_none_or(|reclaimed| first >= reclaimed) {
             missing_batches += end - first;
             findings.push(Finding::Missing { first: Sequence(first), end: Sequence(end) });
         }
     }
-    lost.iter().for_each(|&(first, end)| acks.settle(first, end));
-    above.iter().for_each(|&(first, end)| acks.settle(first, end.min(durable)));
+    let queue_id = queue_id.unwrap_or_else(|| new_id(&storage));
+    let total = total(&segments, cursor.as_ref());
+    let mut consumers = vec![Consumer::new(Slot::OWN, None, start, checkpoint, cursor)];
+    consumers.extend(open_named(&storage, &names, queue_id, &segments, durable, &mut findings)?);
+    let mut progress = BTreeMap::new();
+    for consumer in &mut consumers {
+        progress.insert(consumer.slot, place(consumer, &segments, &lost, durable, total));
+    }
 
     let recovery = Recovery {
-        acked: Sequence(acks.low()),
+        acked: Sequence(consumers[0].low()),
         durable: Sequence(durable),
         segments: segments.len() as u64,
         scanned_segments: scanned,
         findings,
     };
-    let (total, delivered) = weights(&segments, cursor, start, acks.low() >= durable);
-    let other = other_bytes(&storage, &checkpoint).doing(|| "measuring the queue".to_owned())?;
-    let queue_id = queue_id.unwrap_or_else(|| new_id(&storage));
+    let other = other_bytes(&storage, &consumers).doing(|| "measuring the queue".to_owned())?;
     let catalog = start_catalog(&storage, options, queue_id, &segments);
     let first = segments.front().map_or(durable, |first| first.base);
-    let acked = acks.low();
+    let handover = Handover::new(options.handover_bytes_max);
+    let state = State { segments, durable, first, progress, counts, handover, ..State::default() };
     let queue = Queue {
         queue_id,
-        view: Arc::new(View::new(State {
-            segments,
-            durable,
-            first,
-            acked,
-            delivered_before: acks.above().collect(),
-            counts,
-            ..State::default()
-        })),
+        view: Arc::new(View::new(state)),
         storage,
         options,
         tail: None,
         staged: VecDeque::new(),
+        written: 0,
+        written_bytes: 0,
         staged_bytes: 0,
-        acks,
+        next_slot: consumers.len() as u32,
+        consumers,
         total,
-        delivered,
-        cursor: checkpoint,
-        saved: cursor.map(|cursor| (cursor, above)),
         other,
         catalog,
         missing_batches,
@@ -146,83 +146,124 @@ fn look_at_ends<S: Storage>(
     Ok(())
 }
 
-/// What everything durable, and everything delivered, amounts to since the queue began.
-fn weights(
-    segments: &VecDeque<Segment>,
-    cursor: Option<Cursor>,
-    start: u64,
-    all_delivered: bool,
-) -> (Weight, Weight) {
-    let last = segments.back().and_then(|last| last.content);
-    let saved = cursor.map(|cursor| cursor.delivered);
-    let total = match last {
+/// What everything durable amounts to since the queue began.
+fn total(segments: &VecDeque<Segment>, cursor: Option<&Cursor>) -> Weight {
+    match segments.back().and_then(|last| last.content) {
         Some(last) => last.before.weight.plus(last.summary.weight),
-        None => saved.unwrap_or_default(),
-    };
+        None => cursor.map(|cursor| cursor.delivered).unwrap_or_default(),
+    }
+}
+
+/// Puts a consumer in its place: settles what can never be delivered to it and what was acknowledged above its
+/// low-water mark, and weighs what is behind it.
+fn place<S: Storage>(
+    consumer: &mut Consumer<S>,
+    segments: &VecDeque<Segment>,
+    lost: &[(u64, u64)],
+    durable: u64,
+    total: Weight,
+) -> Progress {
+    let start = consumer.low();
+    let above = consumer.saved.as_ref().map(|cursor| cursor.above.clone()).unwrap_or_default();
+    let above = above.into_iter().map(|(first, end)| (first, end.min(durable)));
+    for (first, end) in gaps(segments, start, durable).into_iter().chain(lost.iter().copied()).chain(above) {
+        consumer.acks.settle(first, end);
+    }
+    let low = consumer.low();
     let first = segments.iter().find(|segment| segment.end > start).and_then(|segment| segment.content);
+    let saved = consumer.saved.as_ref().map(|cursor| cursor.delivered);
     let delivered = saved.or_else(|| first.map(|first| first.before.weight)).unwrap_or(total);
-    (total, if all_delivered { total } else { delivered.at_most(total) })
+    consumer.delivered = if low >= durable { total } else { delivered.at_most(total) };
+    Progress { acked: low, delivered_before: consumer.acks.above().collect(), ..Progress::default() }
+}
+
+/// The consumers that have names. One whose making was interrupted is none.
+fn open_named<S: Storage>(
+    storage: &S,
+    names: &[String],
+    queue_id: u128,
+    segments: &VecDeque<Segment>,
+    durable: u64,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<Consumer<S>>, OpenError> {
+    let known: BTreeSet<&str> = names.iter().filter_map(|file| named::name_in(file)).collect();
+    let mut consumers = Vec::with_capacity(known.len());
+    for name in known {
+        let file = named::checkpoint_name(name);
+        let (checkpoint, cursor) = open_cursor(storage, &file)?;
+        if cursor.is_none() && !checkpoint.was_damaged() {
+            drop(checkpoint);
+            checkpoint::remove(storage, &file).doing(|| format!("removing {file}"))?;
+            findings.push(Finding::Leftover { file });
+            continue;
+        }
+        if cursor.as_ref().is_some_and(|cursor| cursor.queue_id != queue_id) {
+            return Err(OpenError::Foreign { file, reason: "it is the cursor of another queue" });
+        }
+        if checkpoint.was_damaged() {
+            let lost = cursor.is_none();
+            findings.push(Finding::ConsumerDamaged { name: name.to_owned(), lost });
+        }
+        let known = Known { segments, named: None };
+        let slot = Slot(1 + consumers.len() as u32);
+        let start = known.start(cursor.as_ref(), durable);
+        consumers.push(Consumer::new(slot, Some(name.to_owned()), start, checkpoint, cursor));
+    }
+    Ok(consumers)
 }
 
 fn new_id<S: Storage>(storage: &S) -> u128 {
     u128::from(storage.random()) << 64 | u128::from(storage.random())
 }
 
-/// The bases of all segments, in order. Removes what was in the making.
-fn list_segments<S: Storage>(storage: &S, findings: &mut Vec<Finding>) -> Result<Vec<u64>, OpenError> {
+/// The names of all files. Removes what was in the making.
+fn list_files<S: Storage>(storage: &S, findings: &mut Vec<Finding>) -> Result<Vec<String>, OpenError> {
     let names = storage.list("").doing(|| "listing the directory".to_owned())?;
     for file in names.iter().filter(|name| *name == create::TEMPORARY) {
         storage.remove(file).doing(|| format!("removing {file}"))?;
         findings.push(Finding::Leftover { file: file.clone() });
     }
-    let mut bases: Vec<u64> = names.iter().filter_map(|name| segment_base(name)).collect();
-    bases.sort_unstable();
-    Ok(bases)
+    Ok(names)
 }
 
-/// The cursor as it was saved, with the ranges above it.
-type Saved = Option<(Cursor, Vec<Range>)>;
+/// The bases of all segments, in order.
+fn segments_in(names: &[String]) -> Vec<u64> {
+    let mut bases: Vec<u64> = names.iter().filter_map(|name| segment_base(name)).collect();
+    bases.sort_unstable();
+    bases
+}
 
-fn open_cursor<S: Storage>(storage: &S) -> Result<(Checkpoint<S>, Saved), OpenError> {
-    let (checkpoint, body) =
-        Checkpoint::open(storage.clone(), cursor::NAME).map_err(|error| match error {
-            CheckpointError::Unsupported { file, version, known } => {
-                OpenError::Unsupported { file, version, known }
-            }
-            CheckpointError::Io { file, source } => {
-                OpenError::Io { doing: format!("reading {file}"), source }
-            }
-        })?;
-    let cursor = match body {
-        None => None,
-        Some(body) => Some(Cursor::decode(&body).map_err(|version| OpenError::Unsupported {
-            file: cursor::NAME.to_owned(),
-            version,
-            known: cursor::VERSION,
-        })?),
-    };
+fn open_cursor<S: Storage>(storage: &S, name: &str) -> Result<(Checkpoint<S>, Option<Cursor>), OpenError> {
+    let (checkpoint, body) = Checkpoint::open(storage.clone(), name).map_err(|error| match error {
+        CheckpointError::Unsupported { file, version, known } => {
+            OpenError::Unsupported { file, version, known }
+        }
+        CheckpointError::Io { file, source } => OpenError::Io { doing: format!("reading {file}"), source },
+    })?;
+    let cursor = body.map(|body| Cursor::decode(&body)).transpose().map_err(|version| {
+        OpenError::Unsupported { file: name.to_owned(), version, known: cursor::VERSION }
+    })?;
     Ok((checkpoint, cursor))
 }
 
 /// What is known when everything has been read.
 struct Known<'a> {
     segments: &'a VecDeque<Segment>,
-    cursor: Option<Cursor>,
     /// The base in the name of the last segment, whatever was in it.
     named: Option<u64>,
 }
 
 impl Known<'_> {
     /// The next sequence: beyond everything that was ever durable.
-    fn durable(&self) -> u64 {
+    fn durable(&self, cursor: Option<&Cursor>) -> u64 {
         let last = self.segments.back().map(|last| last.end);
-        let cursor = self.cursor.map(|cursor| cursor.durable);
+        let cursor = cursor.map(|cursor| cursor.durable);
         [last, cursor, self.named].into_iter().flatten().fold(Sequence::FIRST.0, u64::max)
     }
 
-    /// Where the consumer goes on.
-    fn start(&self, durable: u64) -> u64 {
-        match (self.cursor, self.segments.front()) {
+    /// Where a consumer goes on.
+    fn start(&self, cursor: Option<&Cursor>, durable: u64) -> u64 {
+        match (cursor, self.segments.front()) {
             (Some(cursor), _) => cursor.acked.min(durable),
             (None, Some(first)) => first.base,
             (None, None) => durable,
@@ -231,7 +272,7 @@ impl Known<'_> {
 }
 
 fn cursor_finding<S: Storage>(
-    cursor: Option<Cursor>,
+    cursor: Option<&Cursor>,
     checkpoint: &Checkpoint<S>,
     start: u64,
 ) -> Option<Finding> {
@@ -257,10 +298,11 @@ fn gaps(segments: &VecDeque<Segment>, start: u64, durable: u64) -> Vec<(u64, u64
     gaps
 }
 
-fn other_bytes<S: Storage>(storage: &S, checkpoint: &Checkpoint<S>) -> io::Result<OtherBytes> {
+fn other_bytes<S: Storage>(storage: &S, consumers: &[Consumer<S>]) -> io::Result<OtherBytes> {
     const LOCK_BYTES: u64 = 4096;
+    let cursors = consumers.iter().map(|consumer| consumer.checkpoint.disk_bytes());
     Ok(OtherBytes {
-        fixed: checkpoint.disk_bytes()? + LOCK_BYTES,
+        fixed: cursors.sum::<io::Result<u64>>()? + LOCK_BYTES,
         quarantine: storage.directory_bytes(quarantine::DIRECTORY)?,
         catalog: catalog::disk_bytes(storage)?,
         unfinished: 0,

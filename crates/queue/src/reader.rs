@@ -9,7 +9,7 @@ use crate::{
     format::segment_name,
     segment::walk::{Bounds, Step, Walk},
     storage::Storage,
-    view::{Place, Read, View},
+    view::{Place, Read, Slot, View},
 };
 
 /// Reads durable batches in order. Independent of the queue it came from: it may live on another
@@ -18,6 +18,7 @@ use crate::{
 pub struct Reader<S: Storage> {
     storage: S,
     view: Arc<View>,
+    slot: Slot,
     queue_id: u128,
     next: u64,
     walk: Walk,
@@ -34,9 +35,16 @@ struct Current<F> {
 }
 
 impl<S: Storage> Reader<S> {
-    pub(crate) fn new(storage: S, view: Arc<View>, queue_id: u128, from: u64, read_ahead: u32) -> Reader<S> {
+    pub(crate) fn new(
+        storage: S,
+        view: Arc<View>,
+        slot: Slot,
+        queue_id: u128,
+        from: u64,
+        read_ahead: u32,
+    ) -> Reader<S> {
         let walk = Walk::new(from, 0, read_ahead);
-        Reader { storage, view, queue_id, next: from, walk, current: None }
+        Reader { storage, view, slot, queue_id, next: from, walk, current: None }
     }
 
     /// The next batch, or `None` when everything durable has been read (ask again after the next
@@ -49,7 +57,12 @@ impl<S: Storage> Reader<S> {
     /// A frame shares the reader's buffer, which is used again once its frames are dropped.
     #[expect(clippy::should_implement_trait, reason = "`None` is not the end, only for now")]
     pub fn next(&mut self) -> Result<Option<Frame>, ReadError> {
-        while let Some(place) = self.view.place(self.next) {
+        if let Some(fresh) = self.view.take_fresh(self.slot, self.next) {
+            let (sequence, info) = (Sequence(fresh.sequence), fresh.info);
+            self.next = fresh.sequence + 1;
+            return Ok(Some(Frame { sequence, info, payload: fresh.payload() }));
+        }
+        while let Some(place) = self.view.place(self.slot, self.next) {
             self.next = place.sequence;
             if let Some(unchecked) = place.unchecked {
                 check::check(&self.storage, &self.view, self.queue_id, unchecked)?;
@@ -69,7 +82,10 @@ impl<S: Storage> Reader<S> {
                 Some(Step::Frame { header, payload, .. }) if header.sequence >= self.next => {
                     assert!(header.sequence < place.end, "only what is durable is read");
                     self.next = header.sequence + 1;
-                    self.view.note_read(header.sequence, Read::new(&header.info, header.payload_len));
+                    let read = Read::new(&header.info, header.batch_len());
+                    if !self.view.note_read(self.slot, header.sequence, read) {
+                        continue; // Given up between the look-up and now.
+                    }
                     let sequence = Sequence(header.sequence);
                     return Ok(Some(Frame { sequence, info: header.info, payload }));
                 }
@@ -118,6 +134,6 @@ impl<S: Storage> Reader<S> {
     fn is_gone(&self, place: Place) -> bool {
         let same =
             |now: Place| (now.base, now.content, now.sequence) == (place.base, place.content, place.sequence);
-        !self.view.place(self.next).is_some_and(same)
+        !self.view.place(self.slot, self.next).is_some_and(same)
     }
 }

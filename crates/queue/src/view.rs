@@ -3,7 +3,7 @@
 //!
 //! The queue is the only one that adds and removes segments and moves the durable position.
 //! Readers add what they learn: what is in a segment that nobody has looked into since the queue
-//! was opened, the weight of batches near the low-water mark, and damage.
+//! was opened, which batches were handed out, and damage.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     batch::BatchInfo,
+    handover::{Fresh, Handover},
     segment::{
         look::Content,
         walk::{Reason, Span},
@@ -84,6 +85,38 @@ pub(crate) struct DamageCounts {
     pub(crate) bytes: u64,
 }
 
+/// A consumer, for its readers: a number that is not used again while the queue is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Slot(pub(crate) u32);
+
+impl Slot {
+    /// The queue's own consumer.
+    pub(crate) const OWN: Slot = Slot(0);
+}
+
+/// How far a consumer is.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The low-water mark.
+    pub(crate) acked: u64,
+    /// Its readers give out nothing below: it was given up by policy.
+    pub(crate) floor: u64,
+    /// Ranges above the low-water mark that were acknowledged before the queue was opened, ascending: readers leave
+    /// them out.
+    pub(crate) delivered_before: Vec<(u64, u64)>,
+    /// Batches given out and not below the low-water mark.
+    pub(crate) reads: BTreeMap<u64, Read>,
+}
+
+impl Progress {
+    /// The sequence, or the next one that its readers do not leave out.
+    fn wanted(&self, sequence: u64) -> u64 {
+        let sequence = sequence.max(self.floor);
+        let range = self.delivered_before.iter().find(|(first, end)| (*first..*end).contains(&sequence));
+        range.map_or(sequence, |(_, end)| *end)
+    }
+}
+
 /// What is shared, see the module.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -93,16 +126,13 @@ pub(crate) struct State {
     pub(crate) durable: u64,
     /// Readers start no earlier than this: what is before is reclaimed, or is about to be.
     pub(crate) first: u64,
-    /// The low-water mark.
-    pub(crate) acked: u64,
-    /// Ranges above the low-water mark that were acknowledged before the queue was opened, ascending: readers leave
-    /// them out.
-    pub(crate) delivered_before: Vec<(u64, u64)>,
-    /// Batches read, near the low-water mark.
-    pub(crate) reads: BTreeMap<u64, Read>,
+    /// The consumers.
+    pub(crate) progress: BTreeMap<Slot, Progress>,
     /// Ranges that can never be delivered, for the queue to settle.
     pub(crate) lost: Vec<(u64, u64)>,
     pub(crate) counts: DamageCounts,
+    /// What was just written, for readers of the queue's own consumer.
+    pub(crate) handover: Handover,
 }
 
 /// Where a reader finds a sequence.
@@ -137,14 +167,20 @@ impl State {
         self.segments.get_mut(index)
     }
 
-    /// The sequence, or the end of the range in which it was delivered before.
-    fn after_delivered(&self, sequence: u64) -> u64 {
-        let range = self.delivered_before.iter().find(|(first, end)| (*first..*end).contains(&sequence));
-        range.map_or(sequence, |(_, end)| *end)
+    /// The progress of a consumer.
+    pub(crate) fn progress_mut(&mut self, slot: Slot) -> &mut Progress {
+        self.progress.get_mut(&slot).expect("a consumer has its progress as long as the queue knows it")
     }
 
-    fn place(&self, sequence: u64) -> Option<Place> {
-        let sequence = self.after_delivered(sequence.max(self.first));
+    /// The sequence that a reader of `slot` gets next when it asks for this one. A consumer that was removed leaves
+    /// nothing out.
+    fn wanted(&self, slot: Slot, sequence: u64) -> u64 {
+        let sequence = sequence.max(self.first);
+        self.progress.get(&slot).map_or(sequence, |progress| progress.wanted(sequence))
+    }
+
+    fn place(&self, slot: Slot, sequence: u64) -> Option<Place> {
+        let sequence = self.wanted(slot, sequence);
         if sequence >= self.durable {
             return None;
         }
@@ -162,11 +198,24 @@ impl State {
         })
     }
 
-    /// Remembers what a batch weighs, so that its acknowledgement can be accounted exactly.
-    fn note_read(&mut self, sequence: u64, read: Read) {
-        if (self.acked..self.acked + WEIGHTS_ABOVE_LOW_MAX).contains(&sequence) {
-            self.reads.insert(sequence, read);
+    /// Takes note of a batch that is given out, so that its acknowledgement can be accounted exactly. False: it was
+    /// given up meanwhile, and must not be given out.
+    fn note_read(&mut self, slot: Slot, sequence: u64, read: Read) -> bool {
+        let Some(progress) = self.progress.get_mut(&slot) else { return true };
+        if (progress.acked..progress.acked + WEIGHTS_ABOVE_LOW_MAX).contains(&sequence) {
+            progress.reads.insert(sequence, read);
         }
+        sequence >= progress.floor
+    }
+
+    /// A batch that is still in memory, if it is the one that a reader of `slot` gets next.
+    fn take_fresh(&mut self, slot: Slot, sequence: u64) -> Option<Fresh> {
+        let sequence = self.wanted(slot, sequence);
+        if slot != Slot::OWN {
+            return None;
+        }
+        let fresh = self.handover.take(sequence)?;
+        self.note_read(slot, sequence, Read::new(&fresh.info, fresh.len)).then_some(fresh)
     }
 
     /// Takes note of damage in a segment, once. Says whether it is news.
@@ -229,12 +278,16 @@ impl View {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn place(&self, sequence: u64) -> Option<Place> {
-        self.lock().place(sequence)
+    pub(crate) fn place(&self, slot: Slot, sequence: u64) -> Option<Place> {
+        self.lock().place(slot, sequence)
     }
 
-    pub(crate) fn note_read(&self, sequence: u64, read: Read) {
-        self.lock().note_read(sequence, read);
+    pub(crate) fn note_read(&self, slot: Slot, sequence: u64, read: Read) -> bool {
+        self.lock().note_read(slot, sequence, read)
+    }
+
+    pub(crate) fn take_fresh(&self, slot: Slot, sequence: u64) -> Option<Fresh> {
+        self.lock().take_fresh(slot, sequence)
     }
 
     pub(crate) fn note_damage(&self, base: u64, span: &Span) -> bool {

@@ -42,7 +42,7 @@ fn disk(groups: &[u64], close: bool) -> Mem {
         assert_eq!(queue.commit().unwrap().upto, Sequence(sequence));
     }
     if close {
-        queue.close().unwrap();
+        queue.close(0).unwrap();
     }
     mem.copy()
 }
@@ -136,7 +136,7 @@ fn check_quarantine(mem: &Mem, mut queue: Queue<Mem>, hit: u64, at: usize) {
     for sequence in (1..=FRAMES + 1).filter(|&sequence| sequence != hit) {
         queue.ack(Sequence(sequence));
     }
-    let outcome = queue.checkpoint().unwrap();
+    let outcome = queue.checkpoint(0).unwrap();
     assert_eq!(outcome.acked, Sequence(FRAMES + 2), "flipped {at}");
     assert_eq!(outcome.reclaimed_segments, 1, "flipped {at}");
     let kept: Vec<_> = mem.names().into_iter().filter(|name| name.starts_with("quarantine/")).collect();
@@ -185,7 +185,7 @@ fn the_cursor_tells_a_torn_commit_from_lost_data() {
         append(&mut queue, sequence);
     }
     assert_eq!(queue.commit().unwrap().upto, Sequence(FRAMES + 1));
-    queue.checkpoint().unwrap();
+    queue.checkpoint(0).unwrap();
     let whole = mem.copy();
     let bytes = whole.content(SEGMENT).unwrap();
     for len in HEADER..bytes.len() {
@@ -245,7 +245,7 @@ fn a_missing_segment_is_counted_and_passed() {
         append(&mut queue, sequence);
         assert_eq!(queue.commit().unwrap().upto, Sequence(sequence + 1));
     }
-    queue.close().unwrap();
+    queue.close(0).unwrap();
     let segments: Vec<_> = mem.names().into_iter().filter(|name| name.ends_with(".seg")).collect();
     assert!(segments.len() > 4);
     let base = |name: &str| name.trim_end_matches(".seg").parse::<u64>().unwrap();
@@ -258,5 +258,5 @@ fn a_missing_segment_is_counted_and_passed() {
     for sequence in read {
         queue.ack(Sequence(sequence));
     }
-    assert_eq!(queue.checkpoint().unwrap().acked, Sequence(201));
+    assert_eq!(queue.checkpoint(0).unwrap().acked, Sequence(201));
 }

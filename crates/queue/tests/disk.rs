@@ -62,7 +62,7 @@ fn what_was_acknowledged_out_of_order_is_not_read_again_after_a_clean_end() {
     for sequence in [1, 3, 5, 6, 7, 12] {
         queue.ack(Sequence(sequence));
     }
-    queue.close().unwrap();
+    queue.close(0).unwrap();
 
     let (mut queue, recovery) = open(directory.path());
     assert_eq!(recovery.acked, Sequence(2));
@@ -77,7 +77,7 @@ fn what_was_acknowledged_out_of_order_is_not_read_again_after_a_clean_end() {
     append(&mut queue, 1);
     assert_eq!(queue.commit().unwrap().upto, Sequence(14));
     assert_eq!(reader.next().unwrap().map(|frame| frame.sequence), Some(Sequence(13)));
-    queue.close().unwrap();
+    queue.close(0).unwrap();
 }
 
 #[test]
@@ -109,12 +109,12 @@ fn what_is_committed_is_read_until_it_is_acknowledged() {
     assert_eq!(queue.stats().raw_bytes, (91..104).map(|s| s * 10).sum::<u64>());
     assert_eq!(queue.stats().oldest_appended_ms, Some(1_091));
     let before = queue.stats();
-    let outcome = queue.checkpoint().unwrap();
+    let outcome = queue.checkpoint(0).unwrap();
     assert_eq!(outcome.acked, Sequence(91));
     assert!(outcome.reclaimed_segments > 5 && outcome.reclaimed_bytes > 100_000, "{outcome:?}");
     assert_eq!(queue.stats().disk_bytes, before.disk_bytes - outcome.reclaimed_bytes);
     check_reads(&queue, 91, 104);
-    queue.close().unwrap();
+    queue.close(0).unwrap();
 
     let (queue, recovery) = Queue::open(Fs::create(directory.path()).unwrap(), options()).unwrap();
     assert_eq!(recovery.findings, []);
@@ -168,7 +168,7 @@ fn fill(directory: &Path, batches: u64) {
         append(&mut queue, 1);
         assert!(queue.commit().unwrap().upto > Sequence::FIRST);
     }
-    queue.close().unwrap();
+    queue.close(0).unwrap();
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_catalog_that_is_lost_or_damaged_costs_nothing() {
         assert!((30..=40).contains(&first.0), "{what}: {first}");
         append(&mut queue, 1);
         assert_eq!(queue.commit().unwrap().upto, Sequence(62), "{what}");
-        queue.close().unwrap();
+        queue.close(0).unwrap();
     }
 }
 
@@ -246,7 +246,7 @@ fn looking_changes_nothing_and_needs_no_lock() {
     }
     // What is appended and not committed is not there.
     append(&mut queue, 1);
-    queue.checkpoint().unwrap();
+    queue.checkpoint(0).unwrap();
 
     let before = names_and_times(directory.path());
     let storage = Fs::existing(directory.path()).unwrap();

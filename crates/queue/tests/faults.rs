@@ -85,7 +85,7 @@ fn a_disk_that_stays_broken_is_an_error_and_nothing_is_forgotten() {
     disk.faults.clear();
     assert_eq!(queue.commit().unwrap().upto, Sequence(3));
     assert_eq!(texts(&queue), ["one", "two"]);
-    queue.close().unwrap();
+    queue.close(0).unwrap();
     let (queue, findings) = disk.open();
     assert_eq!(findings, []);
     assert_eq!(texts(&queue), ["one", "two"]);
@@ -123,7 +123,7 @@ fn a_queue_opens_and_is_emptied_on_a_full_disk() {
     assert_eq!(findings, []);
     assert_eq!(texts(&queue), ["one"]);
     queue.ack(Sequence(1));
-    assert_eq!(queue.checkpoint().unwrap().acked, Sequence(2));
+    assert_eq!(queue.checkpoint(0).unwrap().acked, Sequence(2));
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn the_size_limit_counts_what_is_on_disk() {
     for _ in 0..20 {
         queue.ack(reader.next().unwrap().unwrap().sequence);
     }
-    assert!(queue.checkpoint().unwrap().reclaimed_bytes >= 3 * (64 << 10) * 9 / 10);
+    assert!(queue.checkpoint(0).unwrap().reclaimed_bytes >= 3 * (64 << 10) * 9 / 10);
     queue.append(BatchInfo::default(), &[batch]).unwrap();
     assert_eq!(queue.commit().unwrap().upto, Sequence(appended + 2));
     assert_eq!(
@@ -209,11 +209,11 @@ fn readers_run_beside_the_writer() {
         if sequence % 7 == 0 || sequence == BATCHES {
             assert_eq!(queue.commit().unwrap().upto, Sequence(sequence + 1));
             acks.try_iter().for_each(|sequence| queue.ack(sequence));
-            queue.checkpoint().unwrap();
+            queue.checkpoint(0).unwrap();
         }
     }
     acks.iter().for_each(|sequence| queue.ack(sequence));
     readers.into_iter().for_each(|reader| reader.join().unwrap());
-    assert_eq!(queue.checkpoint().unwrap().acked, Sequence(BATCHES + 1));
+    assert_eq!(queue.checkpoint(0).unwrap().acked, Sequence(BATCHES + 1));
     assert_eq!((queue.stats().segments, queue.stats().damaged_spans), (1, 0));
 }

@@ -142,5 +142,5 @@ fn they_open_on_a_real_disk_too() {
     }
     let (queue, recovery) = Queue::open(Fs::create(directory.path()).unwrap(), Options::default()).unwrap();
     assert_eq!((recovery.acked, recovery.durable, recovery.findings), (Sequence(3), Sequence(13), vec![]));
-    queue.close().unwrap();
+    queue.close(0).unwrap();
 }

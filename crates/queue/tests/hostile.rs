@@ -38,11 +38,11 @@ fn healthy(close: bool) -> Mem {
     }
     assert_eq!(queue.commit().unwrap().upto, Sequence(23));
     queue.ack(Sequence(1));
-    queue.checkpoint().unwrap();
+    queue.checkpoint(0).unwrap();
     queue.ack(Sequence(2));
-    queue.checkpoint().unwrap();
+    queue.checkpoint(0).unwrap();
     if close {
-        queue.close().unwrap();
+        queue.close(0).unwrap();
     }
     mem.copy()
 }
@@ -128,11 +128,11 @@ fn hostile(seed: u64) -> Option<u64> {
             queue.ack(frame.sequence);
         }
     }
-    drop(queue.checkpoint());
+    drop(queue.checkpoint(0));
     let next = queue.durable().0;
     assert_eq!(queue.append(BatchInfo::default(), &[payload(next)]).unwrap(), Sequence(next));
     assert_eq!(queue.commit().unwrap().upto, Sequence(next + 1));
-    drop(queue.close());
+    drop(queue.close(0));
     Some(read)
 }
 

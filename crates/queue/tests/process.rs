@@ -53,7 +53,7 @@ fn child() {
             queue.ack(frame.sequence);
         }
         if random.u32(..10) == 0 {
-            let acked = queue.checkpoint().unwrap().acked;
+            let acked = queue.checkpoint(0).unwrap().acked;
             writeln!(out, "acked {acked}").unwrap();
             out.flush().unwrap();
         }

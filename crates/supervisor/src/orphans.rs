@@ -73,7 +73,7 @@ mod tests {
             for _ in 0..batches {
                 queue.append(BatchInfo::default(), &["x".into()]).unwrap();
             }
-            queue.close().unwrap();
+            queue.close(0).unwrap();
         }
         let found = find(&config(directory.path(), "new")).unwrap();
         assert_eq!(found, [Orphan { directory: queues.join("old"), batches: 2 }]);

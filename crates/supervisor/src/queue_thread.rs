@@ -184,7 +184,7 @@ impl Owner {
             self.write();
             self.checkpoint();
         }
-        self.queue.close()
+        self.queue.close(crate::clock::unix_ms())
     }
 
     /// When there is something to do although nobody asks.
@@ -278,7 +278,7 @@ impl Owner {
         self.unsaved_acks = 0;
         self.acked_at = None;
         self.checkpoint_at = Some(now);
-        if let Err(error) = self.queue.checkpoint() {
+        if let Err(error) = self.queue.checkpoint(crate::clock::unix_ms()) {
             tracing::error!(%error, "the queue's cursor could not be written: after a crash, batches are repeated");
             // Tried again a second from now.
             self.acked_at = Some(now);

@@ -75,6 +75,14 @@ pub enum Finding {
     /// A slot of the cursor was damaged (or a save of it was interrupted): what was delivered
     /// since the save before is delivered again.
     CursorSlotDamaged,
+    /// A slot of a named consumer's cursor was damaged, or both: it gets again what it had acknowledged since the save
+    /// before, or all that is still on disk.
+    ConsumerDamaged {
+        /// The consumer.
+        name: String,
+        /// Whether nothing of its cursor is left.
+        lost: bool,
+    },
 }
 
 impl Finding {
@@ -114,6 +122,14 @@ impl fmt::Display for Finding {
             Finding::CursorLost => {
                 f.write_str("the cursor is lost: all batches still on disk are delivered again")
             }
+            Finding::ConsumerDamaged { name, lost: true } => {
+                write!(f, "the cursor of consumer {name:?} is lost: it gets everything still on disk again")
+            }
+            Finding::ConsumerDamaged { name, lost: false } => write!(
+                f,
+                "one slot of the cursor of consumer {name:?} is damaged or half written: it gets again what \
+                 it had acknowledged after the save before"
+            ),
             Finding::CursorSlotDamaged => f.write_str(
                 "one slot of the cursor is damaged or half written: batches delivered after the \
                  save before are delivered again",

@@ -80,7 +80,7 @@ pub(crate) fn scan<F: StorageFile>(file: &F, subject: Subject) -> io::Result<Sca
         };
         match step {
             Step::Frame { header, position, .. } => {
-                scan.summary.add(&header.info, header.payload_len);
+                scan.summary.add(&header.info, header.batch_len());
                 if header.sequence >= durable && scan.unproven_at.is_none() {
                     scan.unproven_at = Some(position);
                 }

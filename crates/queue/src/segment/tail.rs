@@ -18,14 +18,22 @@ pub(crate) struct Staged {
     pub(crate) sequence: u64,
     pub(crate) info: BatchInfo,
     pub(crate) parts: Vec<Bytes>,
+    /// Length of the parts together.
     pub(crate) payload_len: u32,
     pub(crate) payload_crc: u32,
+    /// Length of the batch, if the parts are what it was packed to.
+    pub(crate) unpacked_len: Option<u32>,
 }
 
 impl Staged {
     /// What it takes in a segment.
     pub(crate) fn frame_len(&self) -> u64 {
         FRAME_HEADER_LEN as u64 + u64::from(self.payload_len)
+    }
+
+    /// Length of the batch as it was handed in.
+    pub(crate) fn batch_len(&self) -> u32 {
+        self.unpacked_len.unwrap_or(self.payload_len)
     }
 
     fn header(&self, durable: u64) -> FrameHeader {
@@ -36,6 +44,7 @@ impl Staged {
             durable_lag: u32::try_from(lag).expect("fewer batches are staged than fit in memory"),
             payload_len: self.payload_len,
             payload_crc: self.payload_crc,
+            unpacked_len: self.unpacked_len,
             info: self.info,
         }
     }
@@ -50,26 +59,35 @@ pub(crate) enum WriteError {
     Broken(io::Error),
 }
 
-/// The segment that is being appended to. Everything in it up to `len` is durable.
+/// How far a segment goes.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    len: u64,
+    end: u64,
+    summary: Summary,
+}
+
+/// The segment that is being appended to.
 #[derive(Debug)]
 pub(crate) struct Tail<F> {
     file: F,
     header: SegmentHeader,
-    len: u64,
-    end: u64,
     capacity: u64,
-    summary: Summary,
+    durable: Mark,
+    /// At or beyond `durable`.
+    written: Mark,
 }
 
 impl<F: StorageFile> Tail<F> {
     /// A segment that was just made.
     pub(crate) fn new(file: F, header: SegmentHeader, capacity: u64) -> Tail<F> {
-        Tail { file, header, len: FRAMES_AT, end: header.base, capacity, summary: Summary::default() }
+        let start = Mark { len: FRAMES_AT, end: header.base, summary: Summary::default() };
+        Tail { file, header, capacity, durable: start, written: start }
     }
 
     /// Whether frames of this many bytes, and the seal behind them, still have room.
     pub(crate) fn fits(&self, bytes: u64) -> bool {
-        self.len + bytes + SEAL_LEN as u64 <= self.capacity
+        self.written.len + bytes + SEAL_LEN as u64 <= self.capacity
     }
 
     pub(crate) fn base(&self) -> u64 {
@@ -78,21 +96,20 @@ impl<F: StorageFile> Tail<F> {
 
     /// The position after the last durable frame.
     pub(crate) fn len(&self) -> u64 {
-        self.len
+        self.durable.len
     }
 
     /// The sequence after the last durable frame.
     pub(crate) fn end(&self) -> u64 {
-        self.end
+        self.durable.end
     }
 
     pub(crate) fn summary(&self) -> Summary {
-        self.summary
+        self.durable.summary
     }
 
-    /// Appends `group` with one write and one sync. `durable`: the first sequence that is not
-    /// durable, which is the first of the group.
-    pub(crate) fn append<'a>(
+    /// Writes `group` behind what is written. `durable`: the first sequence that is not durable.
+    pub(crate) fn write<'a>(
         &mut self,
         group: impl Iterator<Item = &'a Staged> + Clone,
         durable: u64,
@@ -107,34 +124,40 @@ impl<F: StorageFile> Tail<F> {
             bytes += batch.frame_len();
         }
         assert!(self.fits(bytes), "a group is written only where it fits");
-        match write_all(&self.file, &mut buffers, self.len) {
+        match write_all(&self.file, &mut buffers, self.written.len) {
             Err(error) if super::is_no_space(&error) => return Err(WriteError::NoSpace),
             written => written.map_err(WriteError::Broken)?,
         }
-        // An error here ends the segment, even one for lack of space: the kernel may have dropped
-        // the pages, and would call the next sync a success without them.
-        self.file.sync_data().map_err(WriteError::Broken)?;
-
         for batch in group {
-            assert_eq!(batch.sequence, self.end, "frames are in order and without gaps");
-            self.end += 1;
-            self.summary.add(&batch.info, batch.payload_len);
+            assert_eq!(batch.sequence, self.written.end, "frames are in order and without gaps");
+            self.written.end += 1;
+            self.written.summary.add(&batch.info, batch.batch_len());
         }
-        self.len += bytes;
+        self.written.len += bytes;
+        Ok(())
+    }
+
+    /// Makes durable what is written. An error ends the segment, even one for lack of space: the kernel may have dropped
+    /// the pages, and would call the next sync a success without them.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        self.durable = self.written;
         Ok(())
     }
 
     /// Closes the segment for good: everything in it is durable, now its summary is as well, and
     /// the space behind it is given back. Gives the bytes that it occupies.
     pub(crate) fn seal(self) -> io::Result<u64> {
-        let seal = Seal { header: self.header, end: self.end, position: self.len, summary: self.summary };
+        let Mark { len, end, summary } = self.durable;
+        assert_eq!(end, self.written.end, "a segment is closed when all of it is durable");
+        let seal = Seal { header: self.header, end, position: len, summary };
         write_seal(&self.file, &seal)?;
         self.file.allocated_bytes()
     }
 
     /// Gives back the space behind the header of a segment that was never used.
     pub(crate) fn shrink(&self) -> io::Result<()> {
-        self.file.set_len(self.len)
+        self.file.set_len(self.durable.len)
     }
 }
 

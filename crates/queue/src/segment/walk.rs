@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::window::Window;
 use crate::{
     format::{FRAME_HEADER_LEN, FRAME_MAGIC, FRAMES_AT, FormatError, FrameHeader, FrameKind, SEAL_LEN, Seal},
+    pack,
     storage::StorageFile,
 };
 
@@ -26,6 +27,8 @@ pub(crate) enum Reason {
     Header,
     /// The payload does not have the checksum that its header names.
     Payload,
+    /// The payload has its checksum, and cannot be unpacked.
+    Packed,
     /// The file ends before the frame does.
     Truncated,
     /// A good frame follows, but not the next one.
@@ -38,6 +41,7 @@ impl Reason {
         match self {
             Reason::Header => "header",
             Reason::Payload => "payload",
+            Reason::Packed => "packed",
             Reason::Truncated => "truncated",
             Reason::Gap => "gap",
         }
@@ -49,6 +53,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Reason::Header => "no frame header where one should be",
             Reason::Payload => "the payload does not match its checksum",
+            Reason::Packed => "the payload cannot be unpacked",
             Reason::Truncated => "the file ends before the frame does",
             Reason::Gap => "frames are missing",
         })
@@ -188,6 +193,14 @@ impl Walk {
                     FrameKind::Seal => self.expected,
                 };
                 return Ok(Step::Bad(self.skip(end, next, Reason::Payload)));
+            }
+            if let Some(len) = header.unpacked_len {
+                match pack::unpack(&payload, len) {
+                    Ok(unpacked) => payload = unpacked,
+                    Err(_) => {
+                        return Ok(Step::Bad(self.skip(end, self.expected + 1, Reason::Packed)));
+                    }
+                }
             }
         }
         if header.kind == FrameKind::Seal {

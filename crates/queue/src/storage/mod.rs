@@ -10,12 +10,13 @@ pub mod fs;
 pub mod mem;
 
 use std::{
+    fmt,
     io::{self, IoSlice},
     path::PathBuf,
 };
 
 /// A directory that a queue (or a checkpoint) lives in. Clones mean the same directory.
-pub trait Storage: Clone + Send + Sync + 'static {
+pub trait Storage: fmt::Debug + Clone + Send + Sync + 'static {
     /// An open file.
     type File: StorageFile;
 
@@ -66,7 +67,7 @@ pub trait Storage: Clone + Send + Sync + 'static {
 
 /// An open file.
 #[expect(clippy::len_without_is_empty, reason = "a length in bytes, not a collection")]
-pub trait StorageFile: Send + Sync + 'static {
+pub trait StorageFile: fmt::Debug + Send + Sync + 'static {
     /// Reads at a position; fewer bytes than asked for are possible, none means the end.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
 

@@ -221,7 +221,7 @@ impl World {
                 return self.open();
             }
             Op::Close => {
-                let closed = self.queue.take().unwrap().close();
+                let closed = self.queue.take().unwrap().close(0);
                 if closed.is_ok() {
                     self.commit_is_ok();
                     self.cursor_is_saved();
@@ -254,7 +254,7 @@ impl World {
             }
             Op::Ack { .. } => {}
             Op::Checkpoint => {
-                if let Ok(outcome) = self.queue.as_mut().unwrap().checkpoint() {
+                if let Ok(outcome) = self.queue.as_mut().unwrap().checkpoint(0) {
                     assert_eq!(outcome.acked.0, self.acked);
                     self.cursor_is_saved();
                 }
