@@ -103,15 +103,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn of(info: &BatchInfo, payload_len: u32) -> Tally {
-        Tally {
-            batches: 1,
-            events: info.events.into(),
-            payload_bytes: payload_len.into(),
-            raw_bytes: info.raw_bytes,
-        }
-    }
-
     /// The sum of both.
     #[must_use]
     pub fn plus(self, other: Tally) -> Tally {

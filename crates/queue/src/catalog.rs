@@ -12,7 +12,7 @@ mod store;
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
     time::Duration,
@@ -197,6 +197,18 @@ fn run(
         Ok(())
     })
     .map_err(|unusable| unusable.to_string())
+}
+
+/// Whether the catalog can be used, with rows for all of the segments.
+pub(crate) fn check(path: &Path, segments: &[Span], describe: &Describe) -> Result<(), String> {
+    guarded(|| Store::open(path, segments, describe).map(drop)).map_err(|unusable| unusable.to_string())
+}
+
+/// Sets the catalog aside and makes another one.
+pub(crate) fn rebuild(path: &Path, segments: &[Span], describe: &Describe) -> io::Result<()> {
+    store::set_aside(path, &path.with_file_name(SET_ASIDE))?;
+    let store = guarded(|| Store::open(path, segments, describe)?.flush());
+    store.map_err(|unusable| io::Error::other(unusable.to_string()))
 }
 
 /// Opens the catalog and makes it agree with the segments. One that makes no sense is set aside,

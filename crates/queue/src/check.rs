@@ -57,6 +57,9 @@ pub(crate) fn refuse(file: String, header: Header, base: u64, end: u64) -> Resul
     }
 }
 
+/// Why a cursor is refused.
+pub(crate) const FOREIGN_CURSOR: &str = "it is the cursor of another queue";
+
 /// Why a file is refused.
 pub(crate) const FOREIGN: &str = "it does not begin with the header of a segment of this queue";
 

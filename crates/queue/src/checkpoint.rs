@@ -271,11 +271,11 @@ fn decode(bytes: &[u8]) -> Slot<'_> {
         return if header.iter().all(|&b| b == 0) { Slot::Blank } else { Slot::Damaged };
     }
     if half(4) != VERSION {
-        // If only the version is wrong, it is the version that is damaged.
+        // If only the version is wrong, it is the version that is damaged. There was never a version 0.
         let mut as_ours = *header;
         as_ours[4..6].copy_from_slice(&VERSION.to_le_bytes());
         let damaged = crc32fast::hash(&as_ours[..28]) == word(28);
-        return if damaged { Slot::Damaged } else { Slot::Newer(half(4)) };
+        return if damaged || half(4) == 0 { Slot::Damaged } else { Slot::Newer(half(4)) };
     }
     if crc32fast::hash(&header[..28]) != word(28) {
         return Slot::Damaged;

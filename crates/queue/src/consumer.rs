@@ -1,6 +1,9 @@
 //! One consumer: what it has acknowledged, its cursor on disk, what was given up instead of being delivered to it.
 
-use std::{collections::BTreeMap, io, mem};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    io, mem,
+};
 
 use crate::{
     ack::AckWindow,
@@ -10,14 +13,14 @@ use crate::{
     storage::Storage,
     summary::Weight,
     timeline::Timeline,
-    view::{Slot, State},
+    view::{Read, Slot, State},
 };
 
 /// A batch that is to be given up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate {
     pub(crate) sequence: u64,
-    pub(crate) tally: Tally,
+    pub(crate) read: Read,
 }
 
 /// A consumer.
@@ -90,14 +93,18 @@ impl<S: Storage> Consumer<S> {
     ) -> Tally {
         let progress = state.progress_mut(self.slot);
         let mut lost = Tally::default();
-        for &Candidate { sequence, tally } in candidates {
+        for &Candidate { sequence, read } in candidates {
             if self.acks.contains(sequence) {
                 continue;
             }
-            if progress.reads.contains_key(&sequence) {
-                self.adrift.insert(sequence, (reason, tally));
-            } else {
-                lost = lost.plus(tally);
+            match progress.reads.entry(sequence) {
+                Entry::Occupied(_) => {
+                    self.adrift.insert(sequence, (reason, read.tally()));
+                }
+                Entry::Vacant(weighed) => {
+                    weighed.insert(read);
+                    lost = lost.plus(read.tally());
+                }
             }
         }
         progress.floor = progress.floor.max(end);

@@ -8,6 +8,7 @@ use crate::{
     format::{FRAME_HEADER_LEN, FrameHeader, FrameKind, Seal, SegmentHeader, Totals},
     summary::{Summary, Weight},
     timeline::Point,
+    view::Read,
 };
 
 const PAGE: &str = include_str!("../../../docs/FORMAT.md");
@@ -100,7 +101,7 @@ fn seal_is_as_documented() {
 fn cursor_and_its_slot_are_as_documented() {
     let body = documented("cursor");
     let given_up = |numbers: &[u32]| {
-        let tallies = numbers.iter().map(|&n| Tally::of(&info(n), payload(n).len() as u32));
+        let tallies = numbers.iter().map(|&n| Read::new(&info(n), payload(n).len() as u32).tally());
         tallies.fold(Tally::default(), Tally::plus)
     };
     let cursor = Cursor {

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use crate::batch::Sequence;
+use crate::{batch::Sequence, checkpoint::CheckpointError};
 
 /// Why the queue takes nothing more for now. None of these is a failure: room comes back when
 /// batches are acknowledged, or when somebody frees space.
@@ -64,6 +64,19 @@ pub enum OpenError {
         /// The error of the operating system.
         source: io::Error,
     },
+}
+
+impl From<CheckpointError> for OpenError {
+    fn from(error: CheckpointError) -> OpenError {
+        match error {
+            CheckpointError::Unsupported { file, version, known } => {
+                OpenError::Unsupported { file, version, known }
+            }
+            CheckpointError::Io { file, source } => {
+                OpenError::Io { doing: format!("reading {file}"), source }
+            }
+        }
+    }
 }
 
 fn owner(pid: Option<u32>) -> String {
@@ -156,6 +169,9 @@ pub enum ConsumerError {
         /// The newest version known here.
         known: u16,
     },
+    /// No room for its cursor for now.
+    #[error("{0}")]
+    Full(FullReason),
     /// Its cursor could not be written.
     #[error("writing the consumer's cursor: {0}")]
     Io(io::Error),

@@ -124,10 +124,11 @@ impl SegmentHeader {
             return Err(FormatError::Magic);
         }
         let version = u16::from_le_bytes(get(bytes, 8));
-        if version == 0 || version > VERSION {
+        if version > VERSION {
             return Err(FormatError::Version(version));
         }
-        if crc32fast::hash(&bytes[..92]) != u32::from_le_bytes(get(bytes, 92)) {
+        // There was never a version 0.
+        if version == 0 || crc32fast::hash(&bytes[..92]) != u32::from_le_bytes(get(bytes, 92)) {
             return Err(FormatError::Checksum);
         }
         let flags = u32::from_le_bytes(get(bytes, 12));

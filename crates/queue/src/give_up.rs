@@ -14,7 +14,7 @@ use crate::{
         walk::{Bounds, Step, Walk},
     },
     storage::Storage,
-    view::{Segment, Unchecked},
+    view::{Read, Segment, Unchecked},
 };
 
 /// What was given up.
@@ -32,6 +32,8 @@ pub struct GivenUp {
 /// Batches that are to be given up, collected from the headers of segments.
 #[derive(Default)]
 struct Sweep {
+    /// Everything below is settled already.
+    from: u64,
     candidates: Vec<Candidate>,
     /// How many of them are old for certain, and the sequence after the last of those.
     certain: usize,
@@ -43,13 +45,16 @@ struct Sweep {
 impl Sweep {
     /// Takes a batch in, if it was appended before `before_ms`. False: it was not, and stays.
     fn take(&mut self, header: &FrameHeader, before_ms: i64) -> bool {
+        if header.sequence < self.from {
+            return true;
+        }
         let appended_ms = header.info.appended_ms;
         if appended_ms >= before_ms {
             self.stays_ms = Some(appended_ms);
             return false;
         }
-        let tally = Tally::of(&header.info, header.batch_len());
-        self.candidates.push(Candidate { sequence: header.sequence, tally });
+        let read = Read::new(&header.info, header.batch_len());
+        self.candidates.push(Candidate { sequence: header.sequence, read });
         if appended_ms > 0 {
             self.certain = self.candidates.len();
             self.end = header.sequence + 1;
@@ -91,8 +96,8 @@ impl<S: Storage> Queue<S> {
     pub fn expire(&mut self, before_ms: i64) -> io::Result<GivenUp> {
         self.advance();
         let mut lost = Tally::default();
-        let mut sweep = Sweep::default();
         let mut at = self.consumers.iter().map(|consumer| consumer.low()).min().unwrap_or(0);
+        let mut sweep = Sweep { from: at, ..Sweep::default() };
         while sweep.stays_ms.is_none()
             && let Some(segment) = self.segment_with(at)?
         {

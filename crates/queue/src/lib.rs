@@ -64,6 +64,7 @@ mod quarantine;
 mod queue;
 mod reader;
 mod recovery;
+pub mod repair;
 mod retain;
 mod segment;
 mod space;

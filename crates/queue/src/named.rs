@@ -7,7 +7,7 @@ use crate::{
     checkpoint::{self, Checkpoint, CheckpointError},
     consumer::Consumer,
     error::ConsumerError,
-    queue::Queue,
+    queue::{NoRoom, Queue},
     reader::Reader,
     storage::Storage,
     view::{Progress, Slot},
@@ -61,14 +61,24 @@ impl<S: Storage> Queue<S> {
             return Err(ConsumerError::Name { name: name.to_owned() });
         }
         if self.consumers().all(|known| known != name) {
-            let consumer = self.new_consumer(name, from.0)?;
-            self.other.fixed += consumer.checkpoint.disk_bytes().map_err(ConsumerError::Io)?;
-            self.consumers.push(consumer);
+            match self.new_consumer(name, from.0) {
+                Ok(consumer) => self.consumers.push(consumer),
+                Err(error) => {
+                    self.clear_away(name);
+                    return Err(error);
+                }
+            }
         }
         Ok(self.consumer(name).expect("it was there, or was put there"))
     }
 
     fn new_consumer(&mut self, name: &str, from: u64) -> Result<Consumer<S>, ConsumerError> {
+        self.make_room(2 * checkpoint::SLOT_BYTES_MIN as u64).map_err(|why| match why {
+            NoRoom::Full(reason) => ConsumerError::Full(reason),
+            NoRoom::Unknown(error) => ConsumerError::Io(error),
+        })?;
+        // The queue's own cursor, or a segment, says which queue this is: one of them has to be there first.
+        self.save_cursors().map_err(ConsumerError::Io)?;
         let (checkpoint, _) = Checkpoint::open(self.storage.clone(), &checkpoint_name(name))?;
         let slot = Slot(self.next_slot);
         self.next_slot += 1;
@@ -83,8 +93,17 @@ impl<S: Storage> Queue<S> {
         let durable = state.durable;
         drop(state);
         consumer.save(self.queue_id, durable).map_err(ConsumerError::Io)?;
+        self.other.fixed += consumer.checkpoint.disk_bytes().map_err(ConsumerError::Io)?;
         self.view.lock().progress.insert(slot, Progress { acked: low, ..Progress::default() });
         Ok(consumer)
+    }
+
+    /// Removes what is left of a consumer that could not be made.
+    fn clear_away(&mut self, name: &str) {
+        if let Err(error) = checkpoint::remove(&self.storage, &checkpoint_name(name)) {
+            tracing::warn!(%error, name, "the cursor of a consumer that was not added is left behind");
+            self.other.fixed += 2 * checkpoint::SLOT_BYTES_MIN as u64;
+        }
     }
 
     /// Removes the consumer `name`; what only it had not acknowledged is reclaimed at the next checkpoint. False: there

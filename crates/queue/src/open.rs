@@ -8,8 +8,9 @@ use std::{
 
 use crate::{
     batch::Sequence,
-    catalog::{self, Catalog, Row},
-    checkpoint::{self, Checkpoint, CheckpointError},
+    catalog::{self, Catalog, Describe, Row},
+    check,
+    checkpoint::{self, Checkpoint},
     consumer::Consumer,
     cursor::{self, Cursor},
     error::OpenError,
@@ -35,15 +36,20 @@ use crate::{
 
 /// Opens the queue in `storage`.
 pub(crate) fn open<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Recovery), OpenError> {
-    storage.lock().map_err(|error| match error {
-        LockError::Held { pid } => OpenError::Locked { pid },
-        LockError::Io(source) => OpenError::Io { doing: "taking the lock".to_owned(), source },
-    })?;
+    lock(&storage)?;
     let opened = open_locked(storage.clone(), options);
     if opened.is_err() {
         storage.unlock();
     }
     opened
+}
+
+/// Takes the queue for this process.
+pub(crate) fn lock<S: Storage>(storage: &S) -> Result<(), OpenError> {
+    storage.lock().map_err(|error| match error {
+        LockError::Held { pid } => OpenError::Locked { pid },
+        LockError::Io(source) => OpenError::Io { doing: "taking the lock".to_owned(), source },
+    })
 }
 
 fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Recovery), OpenError> {
@@ -60,7 +66,7 @@ fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Re
     let start = known.start(cursor.as_ref(), durable);
     look_at_ends(&mut loader, &mut segments, start)?;
 
-    let Loader { mut findings, lost, counts, scanned, queue_id, .. } = loader;
+    let Loader { mut findings, lost, counts, scanned, mut queue_id, .. } = loader;
     findings.extend(cursor_finding(cursor.as_ref(), &checkpoint, start));
     // A cursor that went back points at what was delivered and reclaimed long ago.
     let reclaimed = checkpoint.was_damaged().then(|| segments.front().map_or(start, |first| first.base));
@@ -71,10 +77,10 @@ fn open_locked<S: Storage>(storage: S, options: Options) -> Result<(Queue<S>, Re
             findings.push(Finding::Missing { first: Sequence(first), end: Sequence(end) });
         }
     }
-    let queue_id = queue_id.unwrap_or_else(|| new_id(&storage));
     let total = total(&segments, cursor.as_ref());
     let mut consumers = vec![Consumer::new(Slot::OWN, None, start, checkpoint, cursor)];
-    consumers.extend(open_named(&storage, &names, queue_id, &segments, durable, &mut findings)?);
+    consumers.extend(open_named(&storage, &names, &mut queue_id, &segments, durable, &mut findings)?);
+    let queue_id = queue_id.unwrap_or_else(|| new_id(&storage));
     let mut progress = BTreeMap::new();
     for consumer in &mut consumers {
         progress.insert(consumer.slot, place(consumer, &segments, &lost, durable, total));
@@ -177,11 +183,12 @@ fn place<S: Storage>(
     Progress { acked: low, delivered_before: consumer.acks.above().collect(), ..Progress::default() }
 }
 
-/// The consumers that have names. One whose making was interrupted is none.
+/// The consumers that have names. One whose making was interrupted is none. Where nothing else is left that says which
+/// queue this is, the first of them does.
 fn open_named<S: Storage>(
     storage: &S,
     names: &[String],
-    queue_id: u128,
+    queue_id: &mut Option<u128>,
     segments: &VecDeque<Segment>,
     durable: u64,
     findings: &mut Vec<Finding>,
@@ -197,8 +204,8 @@ fn open_named<S: Storage>(
             findings.push(Finding::Leftover { file });
             continue;
         }
-        if cursor.as_ref().is_some_and(|cursor| cursor.queue_id != queue_id) {
-            return Err(OpenError::Foreign { file, reason: "it is the cursor of another queue" });
+        if cursor.as_ref().is_some_and(|cursor| cursor.queue_id != *queue_id.get_or_insert(cursor.queue_id)) {
+            return Err(OpenError::Foreign { file, reason: check::FOREIGN_CURSOR });
         }
         if checkpoint.was_damaged() {
             let lost = cursor.is_none();
@@ -234,16 +241,18 @@ fn segments_in(names: &[String]) -> Vec<u64> {
 }
 
 fn open_cursor<S: Storage>(storage: &S, name: &str) -> Result<(Checkpoint<S>, Option<Cursor>), OpenError> {
-    let (checkpoint, body) = Checkpoint::open(storage.clone(), name).map_err(|error| match error {
-        CheckpointError::Unsupported { file, version, known } => {
-            OpenError::Unsupported { file, version, known }
-        }
-        CheckpointError::Io { file, source } => OpenError::Io { doing: format!("reading {file}"), source },
-    })?;
-    let cursor = body.map(|body| Cursor::decode(&body)).transpose().map_err(|version| {
-        OpenError::Unsupported { file: name.to_owned(), version, known: cursor::VERSION }
-    })?;
-    Ok((checkpoint, cursor))
+    let (checkpoint, body) = Checkpoint::open(storage.clone(), name)?;
+    Ok((checkpoint, decode_cursor(name, body)?))
+}
+
+/// The cursor in the body of a checkpoint.
+pub(crate) fn decode_cursor(name: &str, body: Option<Vec<u8>>) -> Result<Option<Cursor>, OpenError> {
+    let cursor = body.map(|body| Cursor::decode(&body)).transpose();
+    cursor.map_err(|version| OpenError::Unsupported {
+        file: name.to_owned(),
+        version,
+        known: cursor::VERSION,
+    })
 }
 
 /// What is known when everything has been read.
@@ -318,8 +327,17 @@ fn start_catalog<S: Storage>(
 ) -> Catalog {
     let path = if options.catalog { storage.real_path(catalog::DIRECTORY) } else { None };
     let Some(path) = path else { return Catalog::none() };
-    let storage = storage.clone();
-    let describe = move |(base, end)| match look(&storage, base, Some(queue_id)) {
+    Catalog::start(path, spans(segments), describe(storage.clone(), Some(queue_id)))
+}
+
+/// What the catalog has to know of.
+pub(crate) fn spans(segments: &VecDeque<Segment>) -> Vec<catalog::Span> {
+    segments.iter().map(|segment| (segment.base, segment.end)).collect()
+}
+
+/// Tells the catalog what is in a segment.
+pub(crate) fn describe<S: Storage>(storage: S, queue_id: Option<u128>) -> Describe {
+    Box::new(move |(base, end)| match look(&storage, base, queue_id) {
         Ok(Look { shows: Shows::Sealed { end, content, .. }, .. }) => Some(Row::new(end, &content)),
         Ok(Look { file, len, disk_bytes, shows: Shows::Open { header } }) => {
             let scan = scan(&file, Subject { header, len, next_base: Some(end), durable: end }).ok()?;
@@ -328,7 +346,5 @@ fn start_catalog<S: Storage>(
             Some(Row::new(end, &content))
         }
         Ok(_) | Err(_) => None,
-    };
-    let spans = segments.iter().map(|segment| (segment.base, segment.end)).collect();
-    Catalog::start(path, spans, Box::new(describe))
+    })
 }

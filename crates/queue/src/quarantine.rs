@@ -5,7 +5,11 @@ use std::io::{self, IoSlice};
 use crate::{
     batch::Sequence,
     format::segment_name,
-    segment::{read_full, walk::Reason, write_all},
+    segment::{
+        read_full,
+        walk::{Reason, Span},
+        write_all,
+    },
     storage::{Storage, StorageFile},
 };
 
@@ -56,11 +60,28 @@ pub(crate) fn copy<S: Storage>(
     storage.sync_directory(DIRECTORY)
 }
 
+/// Whether the bytes of `span` in the segment `base` have been copied.
+pub(crate) fn holds<S: Storage>(storage: &S, base: u64, span: &Span) -> io::Result<bool> {
+    match storage.open(&file_name(base, span.position, span.reason)) {
+        Ok(file) => Ok(file.len()? == span.end - span.position),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Moves a whole segment into quarantine; needs no space.
 pub(crate) fn take_segment<S: Storage>(storage: &S, base: u64) -> io::Result<()> {
-    let name = segment_name(Sequence(base));
+    take(storage, &segment_name(Sequence(base)))
+}
+
+/// Moves a file into quarantine. One of that name that is there already stays: the new one gets a number.
+pub(crate) fn take<S: Storage>(storage: &S, file: &str) -> io::Result<()> {
     storage.create_directory(DIRECTORY)?;
-    storage.rename(&name, &format!("{DIRECTORY}/{name}"))?;
+    let there = storage.list(DIRECTORY)?;
+    let numbered = (2..).map(|number: u64| format!("{file}.{number}"));
+    let mut names = std::iter::once(file.to_owned()).chain(numbered);
+    let name = names.find(|name| !there.contains(name)).expect("there are more numbers than files");
+    storage.rename(file, &format!("{DIRECTORY}/{name}"))?;
     storage.sync_directory(DIRECTORY)?;
     storage.sync_directory("")
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    batch::BatchInfo,
+    batch::{BatchInfo, Tally},
     handover::{Fresh, Handover},
     segment::{
         look::Content,
@@ -38,6 +38,11 @@ impl Read {
             first_time_ms: info.first_time_ms,
             appended_ms: info.appended_ms,
         }
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        let Weight { events, payload_bytes, raw_bytes } = self.weight;
+        Tally { batches: 1, events, payload_bytes, raw_bytes }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use millpond_queue::{
-    Finding, Fs, OpenError, Options, Queue, Recovery, Sequence,
+    Finding, Fs, Losses, OpenError, Options, Queue, Recovery, Sequence,
     inspect::{self, Entry},
     storage::{Storage, mem::Mem},
 };
@@ -65,6 +65,32 @@ fn what_is_in_them_is_read() {
         findings == [Finding::CursorSlotDamaged]
     });
     check("given-up-segment", 1, 11, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], <[_]>::is_empty);
+    check("packed", 1, 9, &[1, 2, 3, 4, 5, 6, 7, 8], <[_]>::is_empty);
+    check("losses-and-a-consumer", 7, 13, &[7, 9, 12], <[_]>::is_empty);
+}
+
+#[test]
+fn what_is_packed_counts_as_what_it_was() {
+    let (packed, _) = open("packed");
+    let bytes: u64 = (1..9).map(|n| 21 * (1 + n % 3)).sum();
+    assert_eq!(packed.stats().payload_bytes, bytes);
+}
+
+#[test]
+fn losses_and_consumers_are_where_they_were() {
+    let (mut queue, _) = open("losses-and-a-consumer");
+    let Losses { full, expired } = queue.stats().losses;
+    assert_eq!((full.batches, full.events, full.payload_bytes, full.raw_bytes), (2, 3, 5 * 21, 300));
+    assert_eq!((expired.batches, expired.events, expired.payload_bytes, expired.raw_bytes), (1, 4, 42, 400));
+    assert_eq!(queue.consumers().collect::<Vec<_>>(), ["audit"]);
+    let audit = queue.consumer("audit").unwrap();
+    assert_eq!(audit.acked(), Sequence(2));
+    let mut reader = audit.reader(Sequence::FIRST);
+    let mut read = Vec::new();
+    while let Some(frame) = reader.next().unwrap() {
+        read.push(frame.sequence.0);
+    }
+    assert_eq!(read, (1..=12).collect::<Vec<_>>(), "delivered ones are still there");
 }
 
 #[test]
@@ -116,7 +142,7 @@ fn what_is_not_ours_is_refused() {
 
 #[test]
 fn a_look_agrees_with_a_reader() {
-    for case in ["clean", "torn-tail", "flipped-bit", "gap", "given-up-segment"] {
+    for case in ["clean", "torn-tail", "flipped-bit", "gap", "given-up-segment", "packed"] {
         let mem = fixture(case);
         let seen: Vec<u64> = inspect::entries(mem.copy(), Sequence::FIRST)
             .filter_map(|entry| match entry.unwrap() {

@@ -132,7 +132,7 @@ impl Scan {
 }
 
 /// What the good frames of a segment prove to have been durable. Reads on behind damage.
-fn proven_durable<F: StorageFile>(file: &F, subject: Subject) -> io::Result<u64> {
+pub(crate) fn proven_durable<F: StorageFile>(file: &F, subject: Subject) -> io::Result<u64> {
     let bounds = Bounds { limit: subject.len, end: None };
     let mut walk = Walk::new(subject.header.base, subject.header.salt, READ_AHEAD);
     // Headers prove as much as whole frames do.

@@ -2,9 +2,12 @@
 //!
 //! `QUEUE_HISTORIES` sets how many, `QUEUE_SEED` runs one. A failure prints its seed.
 
-use std::env;
+use std::{env, io::Write as _};
 
-use crate::world::{CAPACITY, Op, World};
+use crate::{
+    told::Who,
+    world::{CAPACITY, Op, World, keeping, options},
+};
 use millpond_queue::storage::{
     faulty::{Call, Fault},
     mem::{Choose, Mem},
@@ -24,15 +27,20 @@ impl Choose for Dice {
 
 fn op(random: &mut fastrand::Rng) -> Op {
     match random.u32(..100) {
-        0..35 => Op::Append { bytes: [0, 30, 400, 1_500, 3_000, 9_000][random.usize(..6)] },
-        35..55 => Op::Commit,
-        55..68 => Op::Read { batches: random.usize(1..6) },
-        68..80 => Op::Ack { back: random.usize(..3) },
-        80..85 => Op::Checkpoint,
-        85..87 => Op::Close,
-        87..89 => Op::Kill,
-        89..93 => Op::Cut,
-        93..97 => Op::Fail {
+        0..32 => Op::Append { bytes: [0, 30, 400, 1_500, 3_000, 9_000][random.usize(..6)] },
+        32..36 => Op::Write,
+        36..51 => Op::Commit,
+        51..64 => Op::Read { who: who(random), batches: random.usize(1..6) },
+        64..76 => Op::Ack { who: who(random), back: random.usize(..3) },
+        76..81 => Op::Checkpoint,
+        81..83 => Op::Close,
+        83..85 => Op::Kill,
+        85..89 => Op::Cut,
+        89..91 => Op::DropOldest,
+        91..93 => Op::Expire { age_ms: random.i64(0..12) },
+        93..94 => Op::AddConsumer,
+        94..95 => Op::RemoveConsumer,
+        95..98 => Op::Fail {
             call: [
                 Call::Create,
                 Call::Rename,
@@ -56,6 +64,10 @@ fn op(random: &mut fastrand::Rng) -> Op {
     }
 }
 
+fn who(random: &mut fastrand::Rng) -> Who {
+    if random.u8(..3) == 0 { Who::Named } else { Who::Own }
+}
+
 /// Prints the history when it fails.
 struct Trace(u64, Vec<Op>);
 
@@ -70,13 +82,14 @@ impl Drop for Trace {
 fn history(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut trace = Trace(seed, Vec::new());
-    let mut world = World::new(Mem::new(CAPACITY));
+    let mut world = World::new(Mem::new(CAPACITY), if random.bool() { options() } else { keeping() });
     world.open();
     for _ in 0..random.usize(5..80) {
         let op = op(&mut random);
         trace.1.push(op);
         world.run(op, &mut Dice(random.fork()));
     }
+    world.look_around();
     world.mem.set_capacity(CAPACITY);
     world.run(Op::Kill, &mut Dice(random));
 }
@@ -86,9 +99,9 @@ fn histories_with_crashes() {
     if let Ok(seed) = env::var("QUEUE_SEED") {
         return history(seed.parse().unwrap());
     }
-    let histories = env::var("QUEUE_HISTORIES").map_or(3_000, |count| count.parse().unwrap());
+    let histories = env::var("QUEUE_HISTORIES").map_or(20_000, |count| count.parse().unwrap());
     for seed in 0..histories {
         history(seed);
     }
-    println!("{histories} histories");
+    writeln!(std::io::stdout(), "histories with crashes: {histories}").unwrap();
 }

@@ -3,4 +3,5 @@
 
 mod histories;
 mod points;
+mod told;
 mod world;

@@ -3,18 +3,28 @@
 //! all, whole, or torn at each 512-byte step from either end; each creation, rename and removal
 //! that was not synced done or not, in every combination.
 //!
+//! The disk in memory has no catalog, so in each of these states the catalog is lost as well.
+//!
 //! `QUEUE_THOROUGH=1` also opens the queue after a mere kill at each of these points, and crashes
 //! at every call of that; without it, a quarter of them.
 
-use crate::world::{CAPACITY, Op, World};
-use millpond_queue::storage::{
-    faulty::{Call, Fault},
-    mem::{Choose, Mem},
+use std::io::Write as _;
+
+use crate::{
+    told::Who,
+    world::{CAPACITY, Op, World, keeping, options},
+};
+use millpond_queue::{
+    Options,
+    storage::{
+        faulty::{Call, Fault},
+        mem::{Choose, Mem},
+    },
 };
 
 /// Counts through all combinations of choices, however many each one has.
 #[derive(Default)]
-struct Odometer {
+pub(crate) struct Odometer {
     digits: Vec<(usize, usize)>,
     at: usize,
 }
@@ -33,7 +43,7 @@ impl Choose for Odometer {
 
 impl Odometer {
     /// Goes on to the next combination; false after the last one.
-    fn next(&mut self) -> bool {
+    pub(crate) fn next(&mut self) -> bool {
         assert_eq!(self.at, self.digits.len());
         self.at = 0;
         while let Some((value, count)) = self.digits.pop() {
@@ -56,14 +66,16 @@ impl Choose for Never {
 }
 
 const APPEND: Op = Op::Append { bytes: 700 };
+const READ: Op = Op::Read { who: Who::Own, batches: 100 };
+const ACK: Op = Op::Ack { who: Who::Own, back: 0 };
 const BIG: Op = Op::Append { bytes: 3_000 };
 
-fn run(script: &[Op], stop_after: Option<u64>) -> World {
+fn run(options: Options, script: &[Op], stop_after: Option<u64>) -> World {
     let mem = Mem::new(CAPACITY);
     if let Some(calls) = stop_after {
         mem.stop_after(calls);
     }
-    let mut world = World::new(mem);
+    let mut world = World::new(mem, options);
     world.open();
     for &op in script {
         world.run(op, &mut Never);
@@ -83,7 +95,7 @@ fn check_states(world: &World, deep: bool) -> u64 {
         states += 1;
         // Now and then, go on with it as well.
         if states % 5 == 0 {
-            for op in [APPEND, Op::Commit, Op::Read { batches: 100 }, Op::Ack { back: 0 }, Op::Kill] {
+            for op in [APPEND, Op::Commit, READ, ACK, Op::Kill] {
                 after.run(op, &mut Never);
             }
         }
@@ -113,20 +125,30 @@ fn check_opening(world: &World, disk: &Mem) -> u64 {
     unreachable!()
 }
 
+/// Says how many states were visited, also when the test harness keeps what tests print.
+pub(crate) fn say(name: &str, calls: u64, states: u64) {
+    writeln!(std::io::stdout(), "crash points, {name}: {calls} calls, {states} states").unwrap();
+}
+
 #[track_caller]
 fn check(name: &str, script: &[Op]) {
-    let calls = run(script, None).mem.calls();
+    check_with(name, options(), script);
+}
+
+#[track_caller]
+fn check_with(name: &str, options: Options, script: &[Op]) {
+    let calls = run(options, script, None).mem.calls();
     let mut states = 0;
     let thorough = std::env::var_os("QUEUE_THOROUGH").is_some();
     for stop_after in 0..=calls {
-        let world = run(script, Some(stop_after));
+        let world = run(options, script, Some(stop_after));
         states += check_states(&world, true);
         // The process alone dies, another one opens what is in memory, and then the power fails.
         if thorough || stop_after % 4 == 1 {
             states += check_opening(&world, &world.mem.copy());
         }
     }
-    println!("{name}: {calls} calls, {states} states");
+    say(name, calls, states);
     assert!(calls > 20 && states > calls, "the script did not run");
 }
 
@@ -140,8 +162,6 @@ fn append_and_roll() {
 
 #[test]
 fn acknowledge_and_reclaim() {
-    let read = Op::Read { batches: 10 };
-    let ack = Op::Ack { back: 0 };
     check(
         "acknowledge and reclaim",
         &[
@@ -151,11 +171,11 @@ fn acknowledge_and_reclaim() {
             Op::Commit,
             BIG,
             Op::Commit,
-            read,
-            ack,
+            READ,
+            ACK,
             Op::Checkpoint,
-            ack,
-            ack,
+            ACK,
+            ACK,
             Op::Checkpoint,
             APPEND,
             Op::Commit,
@@ -236,6 +256,161 @@ fn a_full_disk() {
             Op::Fail { call: Call::Write, errno: Fault::ENOSPC, after: 0, written: 800 },
             APPEND,
             Op::Commit,
+            APPEND,
+            Op::Commit,
+        ],
+    );
+}
+
+#[test]
+fn the_oldest_are_dropped() {
+    check(
+        "drop oldest",
+        &[
+            BIG,
+            Op::Commit,
+            BIG,
+            Op::Commit,
+            BIG,
+            Op::Commit,
+            READ,
+            ACK,
+            Op::DropOldest,
+            APPEND,
+            Op::Commit,
+            ACK,
+            Op::DropOldest,
+            Op::Checkpoint,
+        ],
+    );
+    check_with(
+        "drop oldest when full",
+        Options { size_bytes_max: 40 << 10, ..options() },
+        &[
+            BIG,
+            BIG,
+            Op::Commit,
+            BIG,
+            BIG,
+            Op::Commit,
+            BIG,
+            BIG,
+            Op::Commit,
+            Op::DropOldest,
+            BIG,
+            Op::Commit,
+            Op::Fail { call: Call::Remove, errno: Fault::EIO, after: 0, written: 0 },
+            Op::DropOldest,
+            Op::DropOldest,
+            BIG,
+            Op::Commit,
+        ],
+    );
+}
+
+#[test]
+fn the_old_expire() {
+    check(
+        "expire",
+        &[
+            BIG,
+            Op::Commit,
+            BIG,
+            APPEND,
+            Op::Commit,
+            READ,
+            ACK,
+            BIG,
+            Op::Commit,
+            Op::Expire { age_ms: 3 },
+            Op::Checkpoint,
+            APPEND,
+            Op::Commit,
+            Op::Expire { age_ms: 1 },
+            ACK,
+            Op::Checkpoint,
+        ],
+    );
+}
+
+#[test]
+fn several_consumers() {
+    let read = Op::Read { who: Who::Named, batches: 100 };
+    let ack = Op::Ack { who: Who::Named, back: 0 };
+    check(
+        "several consumers",
+        &[
+            BIG,
+            Op::Commit,
+            BIG,
+            Op::AddConsumer,
+            Op::Commit,
+            READ,
+            ACK,
+            ACK,
+            Op::Checkpoint,
+            read,
+            ack,
+            Op::Checkpoint,
+            APPEND,
+            Op::Commit,
+            Op::RemoveConsumer,
+            Op::Checkpoint,
+        ],
+    );
+}
+
+#[test]
+fn what_was_delivered_is_kept_and_gives_way() {
+    check_with(
+        "retain",
+        Options { size_bytes_max: 40 << 10, ..keeping() },
+        &[
+            BIG,
+            BIG,
+            Op::Commit,
+            BIG,
+            BIG,
+            Op::Commit,
+            READ,
+            ACK,
+            ACK,
+            ACK,
+            Op::Checkpoint,
+            BIG,
+            BIG,
+            Op::Commit,
+            ACK,
+            Op::Checkpoint,
+            BIG,
+            BIG,
+            Op::Commit,
+            BIG,
+            Op::Commit,
+        ],
+    );
+}
+
+#[test]
+fn writes_without_a_sync() {
+    check(
+        "write, sync later",
+        &[
+            APPEND,
+            Op::Write,
+            APPEND,
+            Op::Write,
+            Op::Commit,
+            BIG,
+            Op::Write,
+            BIG,
+            Op::Write,
+            APPEND,
+            Op::Fail { call: Call::SyncData, errno: Fault::EIO, after: 0, written: 0 },
+            Op::Commit,
+            APPEND,
+            Op::Write,
+            Op::Kill,
             APPEND,
             Op::Commit,
         ],
