@@ -103,5 +103,6 @@ fn histories_with_crashes() {
     for seed in 0..histories {
         history(seed);
     }
-    writeln!(std::io::stdout(), "histories with crashes: {histories}").unwrap();
+    let mut out = std::io::stdout();
+    writeln!(out, "histories with crashes: {histories}").unwrap();
 }

@@ -127,7 +127,8 @@ fn check_opening(world: &World, disk: &Mem) -> u64 {
 
 /// Says how many states were visited, also when the test harness keeps what tests print.
 pub(crate) fn say(name: &str, calls: u64, states: u64) {
-    writeln!(std::io::stdout(), "crash points, {name}: {calls} calls, {states} states").unwrap();
+    let mut out = std::io::stdout();
+    writeln!(out, "crash points, {name}: {calls} calls, {states} states").unwrap();
 }
 
 #[track_caller]
