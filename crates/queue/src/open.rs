@@ -12,7 +12,7 @@ use crate::{
     check,
     checkpoint::{self, Checkpoint},
     consumer::Consumer,
-    cursor::{self, Cursor},
+    cursor::{self, BodyError, Cursor},
     error::OpenError,
     format::segment_base,
     handover::Handover,
@@ -247,11 +247,10 @@ fn open_cursor<S: Storage>(storage: &S, name: &str) -> Result<(Checkpoint<S>, Op
 
 /// The cursor in the body of a checkpoint.
 pub(crate) fn decode_cursor(name: &str, body: Option<Vec<u8>>) -> Result<Option<Cursor>, OpenError> {
-    let cursor = body.map(|body| Cursor::decode(&body)).transpose();
-    cursor.map_err(|version| OpenError::Unsupported {
-        file: name.to_owned(),
-        version,
-        known: cursor::VERSION,
+    let (file, known) = (name.to_owned(), cursor::VERSION);
+    body.map(|body| Cursor::decode(&body)).transpose().map_err(|error| match error {
+        BodyError::Version(version) => OpenError::Unsupported { file, version, known },
+        BodyError::Senseless => OpenError::Foreign { file, reason: check::SENSELESS_CURSOR },
     })
 }
 

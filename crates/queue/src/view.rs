@@ -256,11 +256,11 @@ impl State {
                 continue;
             };
             if let (true, Some(after)) = (unknown, after) {
-                bytes += content.before.file_bytes.saturating_sub(after);
+                bytes = bytes.saturating_add(content.before.file_bytes.saturating_sub(after));
             }
             unknown = false;
-            bytes += content.disk_bytes;
-            after = Some(content.before.file_bytes + content.file_bytes(false));
+            bytes = bytes.saturating_add(content.disk_bytes);
+            after = Some(content.before.file_bytes.saturating_add(content.file_bytes(false)));
         }
         bytes
     }

@@ -469,7 +469,7 @@ impl World {
                 assert_eq!(kept, 0, "what is kept gives way to what is new");
             }
             Err(AppendError::Full(_) | AppendError::Failed(_)) => {}
-            Err(error @ AppendError::TooLarge { .. }) => panic!("{error}"),
+            Err(error @ (AppendError::TooLarge { .. } | AppendError::UsedUp)) => panic!("{error}"),
         }
     }
 
