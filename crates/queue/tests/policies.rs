@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 use millpond_queue::{
-    AppendError, BatchInfo, ConsumerError, Fs, FullReason, Options, Queue, Reader, Retain, Sequence,
+    AppendError, BatchInfo, ConsumerError, Finding, Fs, FullReason, Options, Queue, Reader, Retain, Sequence,
 };
 use tempfile::TempDir;
 
@@ -253,6 +253,20 @@ fn each_consumer_has_its_own_place() {
     assert!(!queue.remove_consumer("audit").unwrap());
     assert!(queue.consumer("audit").is_none());
     assert_eq!(segments(&directory), 1);
+}
+
+#[test]
+fn a_consumer_whose_making_was_interrupted_is_none() {
+    let (directory, mut queue) = queue(options());
+    fill(&mut queue, 3);
+    drop(queue);
+    for slot in ["a", "b"] {
+        fs::write(directory.path().join(format!("consumer-half.{slot}")), [0; 4096]).unwrap();
+    }
+    let (queue, recovery) = Queue::open(Fs::create(directory.path()).unwrap(), options()).unwrap();
+    assert_eq!(recovery.findings, [Finding::Leftover { file: "consumer-half".to_owned() }]);
+    assert_eq!(queue.consumers().count(), 0);
+    assert!(!directory.path().join("consumer-half.a").exists());
 }
 
 #[test]
