@@ -22,7 +22,6 @@ use crate::{
     named, open, quarantine,
     recovery::{load::Doing, verdict::Header},
     segment::{
-        create,
         look::{Shows, look},
         walk::Span,
     },
@@ -200,9 +199,8 @@ fn tasks<S: Storage>(storage: &S) -> Result<Vec<Task>, OpenError> {
     let cursors = cursors(storage, &names)?;
     let queue_id = queue_id(storage, &bases, &cursors)?;
     let mut tasks = Vec::new();
-    if names.iter().any(|name| name == create::TEMPORARY) {
-        tasks.push(Step::Remove { file: create::TEMPORARY.to_owned() }.into());
-    }
+    let leftovers = names.iter().filter(|name| open::is_leftover(name));
+    tasks.extend(leftovers.map(|file| Step::Remove { file: file.clone() }.into()));
     let mut known = Known { queue_id, durable: 0 };
     for (name, cursor) in cursors {
         let reason = match cursor {
