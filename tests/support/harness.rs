@@ -15,7 +15,7 @@ pub(crate) struct Skip(pub(crate) String);
 pub(crate) type Outcome = Result<String, Skip>;
 
 /// A test by its name.
-pub(crate) type Test = (&'static str, fn() -> Outcome);
+pub(crate) type Test = (&'static str, Box<dyn Fn() -> Outcome>);
 
 /// Runs the tests that the command line asks for, a line for each, the tally at the end.
 pub(crate) fn main(target: &str, tests: &[Test]) -> ExitCode {

@@ -21,7 +21,7 @@ use self::harness::{Outcome, needs_program, number};
 fn main() -> ExitCode {
     child::run_if_child();
     disk::with_private_mounts();
-    harness::main("process", &[("kills", kills), ("power_cuts", power_cuts)])
+    harness::main("process", &[("kills", Box::new(kills)), ("power_cuts", Box::new(power_cuts))])
 }
 
 /// Numbers to choose by; the seed that repeats them is said.
