@@ -8,13 +8,15 @@
 mod disk;
 #[path = "../support/harness.rs"]
 mod harness;
-#[expect(dead_code, reason = "the end-to-end tests use the rest")]
 #[path = "../end_to_end/world.rs"]
 mod world;
 
 mod cuts;
+mod faults;
+mod full;
 mod kills;
 mod positions;
+mod strace;
 
 use std::process::ExitCode;
 
@@ -22,7 +24,15 @@ use self::harness::{Test, number};
 
 fn main() -> ExitCode {
     disk::with_private_mounts();
-    let tests: [Test; 2] = [("kills", Box::new(kills::kills)), ("power_cuts", Box::new(cuts::power_cuts))];
+    let mut tests: Vec<Test> = vec![
+        ("kills", Box::new(kills::kills)),
+        ("power_cuts", Box::new(cuts::power_cuts)),
+        ("full_ext4", Box::new(full::full_ext4)),
+        ("full_tmpfs", Box::new(full::full_tmpfs)),
+        ("traces_are_understood", Box::new(strace::traces_are_understood)),
+        ("lying_write", Box::new(faults::lying_write)),
+    ];
+    tests.extend(faults::tests());
     harness::main("real_disk", &tests)
 }
 
