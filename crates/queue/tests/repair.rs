@@ -242,7 +242,7 @@ fn the_cursor_of_another_queue_does_not_cost_the_segments() {
         .filter(|name| name.ends_with(".seg"))
         .skip(1)
         .for_each(|name| outvoted.take(name));
-    ["x", "y", "z"].map(|name| outvoted.put(&format!("consumer-{name}.a"), strange.clone()));
+    ["x", "y", "z"].iter().for_each(|name| outvoted.put(&format!("consumer-{name}.a"), strange.clone()));
     let moved = repair(&outvoted).unwrap();
     assert!(moved.iter().all(|step| !step.to_string().contains(".seg")), "{moved:?}");
     let steps = repair(&mem).unwrap();
