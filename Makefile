@@ -30,6 +30,16 @@ test: ## everything that must be green: unit and integration tests, then interop
 	cargo test --workspace --locked
 	$(MAKE) --no-print-directory interop
 
+# Other seeds each time; a failure prints the one that repeats it.
+SEED := $(shell date +%s)000000
+
+.PHONY: soak
+soak: ## the queue's crash tests for an hour or two, from other seeds each time
+	$(call need,cargo,$(RUST))
+	QUEUE_FROM=$(SEED) QUEUE_HISTORIES=1000000 QUEUE_THOROUGH=1 QUEUE_MUTATIONS=300000 \
+		QUEUE_FUZZ_FROM=$(SEED) QUEUE_FUZZ_SECS=1800 QUEUE_KILLS=1000 QUEUE_CUTS=300 \
+		cargo test -p millpond-queue --locked
+
 .PHONY: interop
 interop: ## forward to kinesis-local and moto, read back with boto3 (part of test)
 	$(call need,cargo,$(RUST))

@@ -44,6 +44,22 @@ async fn a_stop_during_an_outage_keeps_the_queue() {
     world.finish(0).await;
 }
 
+/// A stop while the queue is full ends: what waits for room keeps its place in the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_although_the_queue_is_full() {
+    let settings = "flush_period: 50ms\nmax_record_size: \"16 KiB\"\ncompression: none\nbackpressure: queue\n\
+                    queue: { mode: error, max_size: \"4 MiB\" }";
+    let mut world = World::new(3, settings).await;
+    let down = world.fault("down");
+    world.write_lines(40_000);
+    world.start();
+    world.hear("a full queue", |said| said.message.contains("takes no more")).await;
+    world.stop().await;
+    world.clear(down);
+    world.start();
+    world.finish(0).await;
+}
+
 /// When standard input has ended and everything is delivered, `run` exits with 0.
 #[tokio::test(flavor = "multi_thread")]
 async fn standard_input_is_delivered_to_its_end() {

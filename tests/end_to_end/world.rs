@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use millpond::drill::{ForwarderProcess, Proof, QueueGauge, Said};
@@ -10,7 +11,7 @@ use millpond_local_kinesis::{Fault, FaultId, Options, Server, StreamSpec, start}
 use tokio::time::Instant;
 
 /// Nothing here takes longer than this on a machine that is not stuck.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// The forwarder's resident set never grows beyond this.
 const RESIDENT_BYTES_MAX: u64 = 64 << 20;
 
@@ -22,6 +23,8 @@ pub(crate) struct World {
     directory: tempfile::TempDir,
     pub(crate) server: Server,
     forwarder: Option<ForwarderProcess>,
+    /// The next forwarder is started by this command, which turns into it.
+    pub(crate) under: Option<Command>,
     log_file: File,
     lines: Vec<&'static str>,
     pub(crate) written: u64,
@@ -51,6 +54,7 @@ impl World {
             gauge: QueueGauge::new(directory.path().join("data/queues/main")),
             server,
             forwarder: None,
+            under: None,
             log_file,
             lines: LINES.iter().flat_map(|file| file.lines()).filter(|line| line.len() < 8192).collect(),
             written: 0,
@@ -81,8 +85,12 @@ impl World {
 
     pub(crate) fn start(&mut self) {
         assert!(self.forwarder.is_none());
-        self.forwarder =
-            Some(ForwarderProcess::start(Path::new(env!("CARGO_BIN_EXE_millpond")), &self.config()).unwrap());
+        let (millpond, config) = (Path::new(env!("CARGO_BIN_EXE_millpond")), self.config());
+        let started = match self.under.take() {
+            None => ForwarderProcess::start(millpond, &config),
+            Some(wrapper) => ForwarderProcess::start_under(&wrapper, millpond, &config),
+        };
+        self.forwarder = Some(started.unwrap());
     }
 
     pub(crate) async fn kill_9(&mut self) {
@@ -117,7 +125,7 @@ impl World {
     /// Lets time pass, listening to the forwarder and writing `rate` lines a second.
     pub(crate) async fn live(&mut self, duration: Duration, rate: u64) {
         const TICK: Duration = Duration::from_millis(50);
-        let mut ticks = tokio::time::interval(TICK);
+        let mut ticks = tokio::time::interval_at(Instant::now() + TICK, TICK);
         for _ in 0..duration.div_duration_f64(TICK) as u64 {
             self.write_lines(rate / 20);
             let next = ticks.tick();
@@ -175,8 +183,14 @@ impl World {
 
     /// Did the forwarder say a text that contains `words`, in a message or in its reason?
     pub(crate) fn has_said(&self, words: &str) -> bool {
+        self.times_said(words) > 0
+    }
+
+    /// How often it did.
+    pub(crate) fn times_said(&self, words: &str) -> usize {
         let contains = |text: &str| text.to_lowercase().contains(&words.to_lowercase());
-        self.said.iter().any(|said| contains(&said.message) || said.reason.as_deref().is_some_and(contains))
+        let says = |said: &&Said| contains(&said.message) || said.reason.as_deref().is_some_and(contains);
+        self.said.iter().filter(says).count()
     }
 
     /// The last number that the forwarder gave under this name.

@@ -2,7 +2,7 @@
 //!
 //! Each figure is the median of interleaved rounds; absolute figures are those of the disk, the
 //! ratios are the queue's. `QUEUE_BENCH_DIR` chooses the disk, `QUEUE_BENCH_GB` the size of the
-//! large queue that is opened (0: leave that out).
+//! large queue that is opened (20; 0 leaves that out).
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set up has failed")]
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
     fs::File,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    process::Command,
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -18,6 +19,8 @@ use std::{
 use bytes::Bytes;
 use millpond_queue::{BatchInfo, Fs, Options, Queue, Sequence};
 
+/// The queue that a child process is to open.
+const OPEN: &str = "QUEUE_BENCH_OPEN";
 const BATCH_BYTES: usize = 64 << 10;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(1500);
@@ -38,6 +41,13 @@ fn info() -> BatchInfo {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// A line of the table: speeds in MB/s, their ratio round by round, and what it should be.
+fn row(what: &str, queue: &[f64], raw: &[f64], beside: &str, goal: f64) {
+    let ratio = median(queue.iter().zip(raw).map(|(queue, raw)| queue / raw).collect());
+    let (queue, raw) = (median(queue.to_vec()), median(raw.to_vec()));
+    println!("{what:<34}{queue:>8.0} MB/s   {beside:<26}{raw:>8.0} MB/s   ratio {ratio:.2} (goal {goal:.1})");
 }
 
 fn mb_per_s(bytes: u64, time: Duration) -> f64 {
@@ -131,13 +141,13 @@ fn appending(root: &Path) {
             groups.push(group);
             raw.push(raw_append(root, group));
         }
-        let ratio = median(queue.iter().zip(&raw).map(|(queue, raw)| queue / raw).collect());
-        println!(
-            "append, {appenders:2} appenders of 64 KiB: {:6.0} MB/s, groups of {:4.1}; raw write + fdatasync of \
-             the same size {:6.0} MB/s; ratio {ratio:.2}",
-            median(queue),
-            median(groups),
-            median(raw)
+        let group = median(groups);
+        row(
+            &format!("append, {appenders} x 64 KiB, {group:.1} a sync"),
+            &queue,
+            &raw,
+            "raw write + fdatasync",
+            0.8,
         );
     }
 }
@@ -195,53 +205,83 @@ fn reading(root: &Path) {
         }
         raw.push(mb_per_s(total, start.elapsed()));
     }
-    let ratio = median(read.iter().zip(&raw).map(|(read, raw)| read / raw).collect());
-    println!(
-        "read, from memory: {:6.0} MB/s; pread of 1 MiB and CRC of the same files {:6.0} MB/s; ratio {ratio:.2}",
-        median(read),
-        median(raw)
-    );
+    row("read, in the page cache", &read, &raw, "raw pread of 1 MiB + CRC", 0.7);
 }
 
-fn resident_kib() -> u64 {
+/// Opens the queue in `directory` and says how long that took in µs, how many segments there are, and the most memory
+/// that this process ever had, in KiB. A process of its own, so that nothing else is in that figure.
+fn open_once(directory: &Path) {
+    let start = Instant::now();
+    let (queue, recovery) = Queue::open(Fs::create(directory).unwrap(), options()).unwrap();
+    let micros = start.elapsed().as_micros();
+    queue.close(0).unwrap();
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    println!("{micros} {} {}", recovery.segments, line.split_whitespace().nth(1).unwrap());
+}
+
+/// Makes the kernel forget what it has read, as after a boot. Needs root.
+fn forget_cache() -> std::io::Result<()> {
+    Command::new("sync").status()?;
+    fs::write("/proc/sys/vm/drop_caches", "3")
 }
 
 fn opening(root: &Path) {
-    let gigabytes: f64 = env::var("QUEUE_BENCH_GB").map_or(2.0, |gigabytes| gigabytes.parse().unwrap());
-    let mut times = Vec::new();
-    for (name, bytes) in [("small", 20 << 20), ("large", (gigabytes * 1e9) as u64)] {
-        let directory = fresh(root, name);
-        fill(&directory, bytes);
-        let rounds = (0..ROUNDS).map(|_| {
-            let before = resident_kib();
-            let start = Instant::now();
-            let (queue, recovery) = Queue::open(Fs::create(&directory).unwrap(), options()).unwrap();
-            let time = start.elapsed().as_secs_f64() * 1e3;
-            let grown = resident_kib().saturating_sub(before);
-            queue.close(0).unwrap();
-            (time, recovery.segments, grown)
-        });
-        let rounds: Vec<_> = rounds.collect();
-        let time = median(rounds.iter().map(|round| round.0).collect());
-        times.push(time);
+    let gigabytes: f64 = env::var("QUEUE_BENCH_GB").map_or(20.0, |gigabytes| gigabytes.parse().unwrap());
+    if gigabytes == 0.0 {
+        return;
+    }
+    let sizes = [20_000_000, (gigabytes * 1e9) as u64];
+    let directories = ["small", "large"].map(|name| fresh(root, name));
+    directories.iter().zip(sizes).for_each(|(directory, bytes)| fill(directory, bytes));
+    for cache in ["cold", "warm"] {
+        if cache == "cold"
+            && let Err(error) = forget_cache()
+        {
+            println!("open, from a cold cache: left out, it needs root ({error})");
+            continue;
+        }
+        let mut figures = [[const { Vec::new() }; 3], [const { Vec::new() }; 3]];
+        for _ in 0..2 * ROUNDS {
+            for (directory, figures) in directories.iter().zip(&mut figures) {
+                if cache == "cold" {
+                    forget_cache().unwrap();
+                }
+                let opener = Command::new(env::current_exe().unwrap()).env(OPEN, directory).output().unwrap();
+                let said = String::from_utf8(opener.stdout).unwrap();
+                let numbers = said.split_whitespace().map(|number| number.parse::<f64>().unwrap());
+                figures.iter_mut().zip(numbers).for_each(|(figures, number)| figures.push(number));
+            }
+        }
+        opened(cache, sizes, figures.map(|figures| figures.map(median)));
+    }
+}
+
+fn opened(cache: &str, sizes: [u64; 2], medians: [[f64; 3]; 2]) {
+    for (bytes, [micros, segments, memory]) in sizes.into_iter().zip(medians) {
+        let megabytes = bytes as f64 / 1e6;
         println!(
-            "open, {:6.0} MB in {:4} segments: {time:6.1} ms, {} KiB more resident memory",
-            bytes as f64 / 1e6,
-            rounds[0].1,
-            rounds[0].2
+            "open, {cache} cache, {megabytes:>6.0} MB in {segments:>4.0} segments {:>8.2} ms, {:.1} MiB of memory",
+            micros / 1e3,
+            memory / 1024.0
         );
     }
-    println!("open, large : small = {:.2}", times[1] / times[0]);
+    let [[small, _, little], [large, _, much]] = medians;
+    println!(
+        "open, {cache} cache, large to small: time {:.2} (goal 2 at most), memory {:.2} (goal 1)",
+        large / small,
+        much / little
+    );
 }
 
 fn main() {
+    if let Some(directory) = env::var_os(OPEN) {
+        return open_once(Path::new(&directory));
+    }
     let root =
         env::var_os("QUEUE_BENCH_DIR").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from);
     let root = root.join("queue-bench");
-    println!("in {}", root.display());
+    println!("The queue, in {}; medians of {ROUNDS} rounds", root.display());
     appending(&root);
     reading(&root);
     opening(&root);

@@ -57,6 +57,9 @@ pub(crate) fn refuse(file: String, header: Header, base: u64, end: u64) -> Resul
     }
 }
 
+/// Why a cursor is refused whose checksum is right.
+pub(crate) const SENSELESS_CURSOR: &str = "its numbers make no sense";
+
 /// Why a cursor is refused.
 pub(crate) const FOREIGN_CURSOR: &str = "it is the cursor of another queue";
 

@@ -25,6 +25,8 @@ const VERSION: u16 = 1;
 pub(crate) const HEADER_LEN: usize = 32;
 /// A new slot is this many zeros, so that small bodies never need new space.
 pub(crate) const SLOT_BYTES_MIN: usize = 4096;
+/// Behind the name of a slot that is in the making.
+pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 const SUFFIXES: [&str; 2] = ["a", "b"];
 
 /// A named checkpoint.
@@ -145,7 +147,7 @@ impl<S: Storage> Checkpoint<S> {
     /// Makes a slot, complete before it gets its name.
     fn create(&self, slot: usize) -> io::Result<S::File> {
         let name = self.slot_name(slot);
-        let temporary = format!("{name}.tmp");
+        let temporary = format!("{name}{TEMPORARY_SUFFIX}");
         let created = self.storage.create(&temporary).and_then(|file| {
             write_all(&file, &mut [IoSlice::new(&[0; SLOT_BYTES_MIN])], 0)?;
             file.sync_data()?;

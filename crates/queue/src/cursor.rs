@@ -14,6 +14,7 @@
 
 use crate::{
     batch::{DropReason, Losses, Tally},
+    format::SEQUENCE_MAX,
     summary::Weight,
     timeline::{POINTS_MAX, Point},
 };
@@ -35,6 +36,15 @@ const _: () = assert!(
     crate::checkpoint::HEADER_LEN + LEN + PAIR_LEN * (RANGES_MAX + POINTS_MAX)
         <= crate::checkpoint::SLOT_BYTES_MIN
 );
+
+/// Why a body is no cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyError {
+    /// Another version.
+    Version(u16),
+    /// A known version, and nothing that this program would have written.
+    Senseless,
+}
 
 /// A range of sequences: first, end (exclusive).
 pub(crate) type Range = (u64, u64);
@@ -79,16 +89,24 @@ impl Cursor {
         out
     }
 
-    /// The cursor in a body. `Err`: the version of a body that is not of any known version. (Its checksum was right,
-    /// so it is not damaged.)
-    pub(crate) fn decode(body: &[u8]) -> Result<Cursor, u16> {
+    /// The cursor in a body, whose checksum was right: it is not damaged.
+    pub(crate) fn decode(body: &[u8]) -> Result<Cursor, BodyError> {
         let version = body.first_chunk().map_or(0, |version| u16::from_le_bytes(*version));
         let decoded = match version {
             1 => Cursor::decode_v1(body),
             2 => Cursor::decode_v2(body),
-            _ => None,
+            _ => return Err(BodyError::Version(version)),
         };
-        decoded.ok_or(version)
+        decoded.filter(Cursor::makes_sense).ok_or(BodyError::Senseless)
+    }
+
+    /// Whether this can have been written: no sequence is beyond what a queue can reach, and ranges are in order.
+    fn makes_sense(&self) -> bool {
+        let bounds = [self.acked, self.durable].into_iter();
+        let ranges = self.above.iter().flat_map(|&(first, end)| [first, end]);
+        bounds.clone().chain(ranges.clone()).all(|sequence| sequence <= SEQUENCE_MAX)
+            && self.acked > 0
+            && std::iter::once(self.acked).chain(ranges).is_sorted()
     }
 
     fn decode_v1(body: &[u8]) -> Option<Cursor> {
@@ -165,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for cursor in [cursor(), Cursor::default()] {
+        for cursor in [cursor(), Cursor { acked: 1, ..Cursor::default() }] {
             assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
         }
     }
@@ -174,17 +192,29 @@ mod tests {
     fn another_version_is_named() {
         let mut body = cursor().encode();
         body[0] = 3;
-        assert_eq!(Cursor::decode(&body), Err(3));
-        assert_eq!(Cursor::decode(&[]), Err(0));
+        assert_eq!(Cursor::decode(&body), Err(BodyError::Version(3)));
+        assert_eq!(Cursor::decode(&[]), Err(BodyError::Version(0)));
     }
 
     #[test]
     fn a_body_of_another_length_is_refused() {
         let body = cursor().encode();
         for len in 2..body.len() {
-            assert_eq!(Cursor::decode(&body[..len]), Err(2), "{len}");
+            assert_eq!(Cursor::decode(&body[..len]), Err(BodyError::Senseless), "{len}");
         }
-        assert_eq!(Cursor::decode(&[&body[..], &[0; 16]].concat()), Err(2));
+        assert_eq!(Cursor::decode(&[&body[..], &[0; 16]].concat()), Err(BodyError::Senseless));
+    }
+
+    #[test]
+    fn numbers_that_nothing_can_have_written_are_refused() {
+        let senseless = |cursor: Cursor| {
+            assert_eq!(Cursor::decode(&cursor.encode()), Err(BodyError::Senseless), "{cursor:?}");
+        };
+        senseless(Cursor { acked: 0, ..cursor() });
+        senseless(Cursor { durable: SEQUENCE_MAX + 1, ..cursor() });
+        senseless(Cursor { above: vec![(1, 5)], ..cursor() });
+        senseless(Cursor { above: vec![(5, 4)], ..cursor() });
+        senseless(Cursor { above: vec![(4, u64::MAX)], ..cursor() });
     }
 
     #[test]
@@ -197,6 +227,6 @@ mod tests {
         let expected = Cursor { losses: Losses::default(), points: Vec::new(), ..cursor() };
         assert_eq!(Cursor::decode(&body), Ok(expected));
         body.pop();
-        assert_eq!(Cursor::decode(&body), Err(1));
+        assert_eq!(Cursor::decode(&body), Err(BodyError::Senseless));
     }
 }

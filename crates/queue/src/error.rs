@@ -97,6 +97,10 @@ pub enum AppendError {
         /// Payload bytes possible.
         bytes_max: u64,
     },
+    /// The queue has reached the last sequence that there is, which takes forged files: nothing can be appended any
+    /// more.
+    #[error("the queue has used up its sequences: empty it, move its directory away, and start a new one")]
+    UsedUp,
     /// The file system could not be asked for its free space.
     #[error("asking the file system for its free space: {0}")]
     Failed(io::Error),

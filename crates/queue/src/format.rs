@@ -409,3 +409,29 @@ fn get<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     out.copy_from_slice(&bytes[at..at + N]);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_beyond_the_limit_are_not_of_this_version() {
+        let header = FrameHeader {
+            kind: FrameKind::Batch,
+            sequence: 1,
+            durable_lag: 0,
+            payload_len: PAYLOAD_BYTES_MAX,
+            payload_crc: 0,
+            unpacked_len: Some(PAYLOAD_BYTES_MAX),
+            info: BatchInfo::default(),
+        };
+        assert_eq!(FrameHeader::decode(&header.encode(5), 5), Ok(header));
+        for too_long in [
+            FrameHeader { payload_len: PAYLOAD_BYTES_MAX + 1, ..header },
+            FrameHeader { unpacked_len: Some(PAYLOAD_BYTES_MAX + 1), ..header },
+        ] {
+            let decoded = FrameHeader::decode(&too_long.encode(5), 5);
+            assert_eq!(decoded, Err(FormatError::Version(VERSION + 1)), "{too_long:?}");
+        }
+    }
+}

@@ -77,8 +77,6 @@ impl<S: Storage> Queue<S> {
             NoRoom::Full(reason) => ConsumerError::Full(reason),
             NoRoom::Unknown(error) => ConsumerError::Io(error),
         })?;
-        // The queue's own cursor, or a segment, says which queue this is: one of them has to be there first.
-        self.save_cursors().map_err(ConsumerError::Io)?;
         let (checkpoint, _) = Checkpoint::open(self.storage.clone(), &checkpoint_name(name))?;
         let slot = Slot(self.next_slot);
         self.next_slot += 1;
@@ -107,15 +105,25 @@ impl<S: Storage> Queue<S> {
     }
 
     /// Removes the consumer `name`; what only it had not acknowledged is reclaimed at the next checkpoint. False: there
-    /// was none.
+    /// was none. After an error it is gone as well, but may be back, where it was, when the queue is opened again; call
+    /// again.
     pub fn remove_consumer(&mut self, name: &str) -> io::Result<bool> {
+        if !is_name(name) {
+            return Ok(false);
+        }
         let named = |consumer: &Consumer<S>| consumer.name.as_deref() == Some(name);
-        let Some(index) = self.consumers.iter().position(named) else { return Ok(false) };
-        checkpoint::remove(&self.storage, &checkpoint_name(name))?;
-        let consumer = self.consumers.remove(index);
-        self.other.fixed = self.other.fixed.saturating_sub(consumer.checkpoint.disk_bytes()?);
-        self.view.lock().progress.remove(&consumer.slot);
-        Ok(true)
+        let index = self.consumers.iter().position(named);
+        let consumer = index.map(|index| self.consumers.remove(index));
+        // Its files may be there although it is not, if they could not be removed before.
+        let removed = checkpoint::remove(&self.storage, &checkpoint_name(name));
+        if let Some(consumer) = &consumer {
+            self.view.lock().progress.remove(&consumer.slot);
+        }
+        removed?;
+        if let Some(consumer) = &consumer {
+            self.other.fixed = self.other.fixed.saturating_sub(consumer.checkpoint.disk_bytes()?);
+        }
+        Ok(consumer.is_some())
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     check,
     checkpoint::{self, Checkpoint},
     consumer::Consumer,
-    cursor::{self, Cursor},
+    cursor::{self, BodyError, Cursor},
     error::OpenError,
     format::segment_base,
     handover::Handover,
@@ -223,10 +223,17 @@ fn new_id<S: Storage>(storage: &S) -> u128 {
     u128::from(storage.random()) << 64 | u128::from(storage.random())
 }
 
+/// Whether a file was in the making when a process ended.
+pub(crate) fn is_leftover(file: &str) -> bool {
+    let slot = file.strip_suffix(checkpoint::TEMPORARY_SUFFIX);
+    let is_cursor = |slot| checkpoint::name_of(slot) == Some(cursor::NAME) || named::name_in(slot).is_some();
+    file == create::TEMPORARY || slot.is_some_and(is_cursor)
+}
+
 /// The names of all files. Removes what was in the making.
 fn list_files<S: Storage>(storage: &S, findings: &mut Vec<Finding>) -> Result<Vec<String>, OpenError> {
     let names = storage.list("").doing(|| "listing the directory".to_owned())?;
-    for file in names.iter().filter(|name| *name == create::TEMPORARY) {
+    for file in names.iter().filter(|name| is_leftover(name)) {
         storage.remove(file).doing(|| format!("removing {file}"))?;
         findings.push(Finding::Leftover { file: file.clone() });
     }
@@ -247,11 +254,10 @@ fn open_cursor<S: Storage>(storage: &S, name: &str) -> Result<(Checkpoint<S>, Op
 
 /// The cursor in the body of a checkpoint.
 pub(crate) fn decode_cursor(name: &str, body: Option<Vec<u8>>) -> Result<Option<Cursor>, OpenError> {
-    let cursor = body.map(|body| Cursor::decode(&body)).transpose();
-    cursor.map_err(|version| OpenError::Unsupported {
-        file: name.to_owned(),
-        version,
-        known: cursor::VERSION,
+    let (file, known) = (name.to_owned(), cursor::VERSION);
+    body.map(|body| Cursor::decode(&body)).transpose().map_err(|error| match error {
+        BodyError::Version(version) => OpenError::Unsupported { file, version, known },
+        BodyError::Senseless => OpenError::Foreign { file, reason: check::SENSELESS_CURSOR },
     })
 }
 

@@ -79,6 +79,9 @@ impl<S: Storage> Queue<S> {
             Ok(len) if bytes <= bytes_max => len,
             _ => return Err(AppendError::TooLarge { bytes, bytes_max }),
         };
+        if self.next_sequence() >= SEQUENCE_MAX {
+            return Err(AppendError::UsedUp);
+        }
         let batch = self.stage(info, payload, batch_len);
         let staged_bytes = self.staged_bytes + batch.frame_len();
         if !self.staged.is_empty() && staged_bytes > self.options.staged_bytes_max {
@@ -104,7 +107,6 @@ impl<S: Storage> Queue<S> {
         let mut hasher = crc32fast::Hasher::new();
         parts.iter().for_each(|part| hasher.update(part));
         let sequence = self.next_sequence();
-        assert!(sequence < SEQUENCE_MAX, "sequences are used up");
         Staged { sequence, info, parts, payload_len, payload_crc: hasher.finalize(), unpacked_len }
     }
 

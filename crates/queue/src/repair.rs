@@ -22,7 +22,6 @@ use crate::{
     named, open, quarantine,
     recovery::{load::Doing, verdict::Header},
     segment::{
-        create,
         look::{Shows, look},
         walk::Span,
     },
@@ -144,7 +143,7 @@ fn repair_catalog<S: Storage>(storage: &S, changed: bool) -> Result<Option<Step>
     let bases = bases(storage)?;
     let ends = bases.iter().skip(1).copied().chain([u64::MAX]);
     let segments = bases.iter().zip(ends).map(|(&base, end)| Segment::unread(base, end)).collect();
-    let describe = open::describe(storage.clone(), queue_id(storage, &bases, &[])?);
+    let describe = open::describe(storage.clone(), queue_id(storage, &bases, &Vec::new())?);
     let spans = open::spans(&segments);
     let reason = match catalog::check(&path, &spans, &describe) {
         Ok(()) if !changed => return Ok(None),
@@ -159,26 +158,27 @@ fn bases<S: Storage>(storage: &S) -> Result<Vec<u64>, OpenError> {
     inspect::list_bases(storage).doing(|| "listing the directory".to_owned())
 }
 
-/// The checkpoints of all consumers, and what each holds.
-fn cursors<S: Storage>(storage: &S, names: &[String]) -> Result<Vec<(String, Option<Cursor>)>, OpenError> {
+/// The checkpoints of all consumers, and what each holds: nothing, a cursor, or what is no cursor of any queue.
+type Cursors = Vec<(String, Option<Result<Cursor, &'static str>>)>;
+
+fn cursors<S: Storage>(storage: &S, names: &[String]) -> Result<Cursors, OpenError> {
     let checkpoints = names.iter().filter_map(|file| {
         let name = checkpoint::name_of(file)?;
         (name == cursor::NAME || named::name_in(file).is_some()).then(|| name.to_owned())
     });
     let checkpoints: BTreeSet<String> = checkpoints.collect();
     let read = |name: String| {
-        let cursor = open::decode_cursor(&name, checkpoint::load(storage, &name)?.body)?;
+        let cursor = match open::decode_cursor(&name, checkpoint::load(storage, &name)?.body) {
+            Err(OpenError::Foreign { reason, .. }) => Some(Err(reason)),
+            cursor => cursor?.map(Ok),
+        };
         Ok((name, cursor))
     };
     checkpoints.into_iter().map(read).collect()
 }
 
 /// The id that most segments have; that of a cursor, where it is as good as any.
-fn queue_id<S: Storage>(
-    storage: &S,
-    bases: &[u64],
-    cursors: &[(String, Option<Cursor>)],
-) -> Result<Option<u128>, OpenError> {
+fn queue_id<S: Storage>(storage: &S, bases: &[u64], cursors: &Cursors) -> Result<Option<u128>, OpenError> {
     let mut votes = BTreeMap::new();
     for &base in bases {
         let look = look(storage, base, None).doing(|| format!("reading {}", segment_name(Sequence(base))))?;
@@ -186,7 +186,7 @@ fn queue_id<S: Storage>(
             *votes.entry(id).or_insert(0) += 1 + cursors.len();
         }
     }
-    for cursor in cursors.iter().filter_map(|(_, cursor)| cursor.as_ref()) {
+    for cursor in cursors.iter().filter_map(|(_, cursor)| cursor.as_ref()?.as_ref().ok()) {
         *votes.entry(cursor.queue_id).or_insert(0) += 1;
     }
     Ok(votes.into_iter().max_by_key(|&(_, votes)| votes).map(|(id, _)| id))
@@ -199,19 +199,24 @@ fn tasks<S: Storage>(storage: &S) -> Result<Vec<Task>, OpenError> {
     let cursors = cursors(storage, &names)?;
     let queue_id = queue_id(storage, &bases, &cursors)?;
     let mut tasks = Vec::new();
-    if names.iter().any(|name| name == create::TEMPORARY) {
-        tasks.push(Step::Remove { file: create::TEMPORARY.to_owned() }.into());
-    }
+    let leftovers = names.iter().filter(|name| open::is_leftover(name));
+    tasks.extend(leftovers.map(|file| Step::Remove { file: file.clone() }.into()));
     let mut known = Known { queue_id, durable: 0 };
     for (name, cursor) in cursors {
-        let Some(cursor) = cursor else { continue };
-        if Some(cursor.queue_id) != queue_id {
+        let reason = match cursor {
+            None => None,
+            Some(Err(reason)) => Some(reason),
+            Some(Ok(cursor)) if Some(cursor.queue_id) != queue_id => Some(check::FOREIGN_CURSOR),
+            Some(Ok(cursor)) => {
+                if name == cursor::NAME {
+                    known.durable = cursor.durable;
+                }
+                None
+            }
+        };
+        if let Some(reason) = reason {
             let slots = names.iter().filter(|file| checkpoint::name_of(file) == Some(&name));
-            tasks.extend(
-                slots.map(|file| Step::Move { file: file.clone(), reason: check::FOREIGN_CURSOR }.into()),
-            );
-        } else if name == cursor::NAME {
-            known.durable = cursor.durable;
+            tasks.extend(slots.map(|file| Step::Move { file: file.clone(), reason }.into()));
         }
     }
     // From the last one on, since one that goes is no longer the end of the one in front.

@@ -256,11 +256,11 @@ impl State {
                 continue;
             };
             if let (true, Some(after)) = (unknown, after) {
-                bytes += content.before.file_bytes.saturating_sub(after);
+                bytes = bytes.saturating_add(content.before.file_bytes.saturating_sub(after));
             }
             unknown = false;
-            bytes += content.disk_bytes;
-            after = Some(content.before.file_bytes + content.file_bytes(false));
+            bytes = bytes.saturating_add(content.disk_bytes);
+            after = Some(content.before.file_bytes.saturating_add(content.file_bytes(false)));
         }
         bytes
     }
@@ -305,5 +305,21 @@ impl View {
             segment.checked = true;
             segment.content = segment.content.or(content);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_up_between_the_look_up_and_the_reading_is_not_given_out() {
+        let progress = BTreeMap::from([(Slot::OWN, Progress { acked: 1, ..Progress::default() })]);
+        let view = View::new(State { durable: 10, progress, ..State::default() });
+        let read = Read::new(&BatchInfo::default(), 0);
+        assert!(view.note_read(Slot::OWN, 3, read));
+        view.lock().progress_mut(Slot::OWN).floor = 5;
+        assert!(!view.note_read(Slot::OWN, 4, read));
+        assert!(view.note_read(Slot::OWN, 5, read));
     }
 }

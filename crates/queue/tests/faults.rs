@@ -1,11 +1,16 @@
 //! Errors of a real disk, as scripted, and readers beside a writer.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its case has failed")]
 
-use std::thread;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use bytes::Bytes;
 use millpond_queue::{
     AppendError, BatchInfo, CommitError, Finding, Fs, FullReason, Options, Queue, Sequence, Storage,
+    inspect::{self, Entry, SegmentState},
+    repair,
     storage::faulty::{Call, Fault, Faults, Faulty},
 };
 use tempfile::TempDir;
@@ -216,4 +221,104 @@ fn readers_run_beside_the_writer() {
     readers.into_iter().for_each(|reader| reader.join().unwrap());
     assert_eq!(queue.checkpoint(0).unwrap().acked, Sequence(BATCHES + 1));
     assert_eq!((queue.stats().segments, queue.stats().damaged_spans), (1, 0));
+}
+
+/// Says that the writing is over, also when it ends in a panic.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A look beside an owner that appends, rolls, gives up, is refused by its disk and reclaims: nothing in it is ever
+/// misread, and nothing is taken for damage.
+#[test]
+fn looking_beside_a_writer_misreads_nothing() {
+    const ROUNDS: u64 = 1_000;
+    let disk = Disk::new();
+    let limits = Options { segment_bytes_max: 32 << 10, size_bytes_max: 512 << 10, ..options() };
+    let (mut queue, _) = disk.open_with(limits);
+    let batch = |sequence: u64| Bytes::from(sequence.to_string().repeat(1 + sequence as usize % 700));
+    let writing = AtomicBool::new(true);
+    let looks = thread::scope(|scope| {
+        let looker = scope.spawn(|| {
+            let storage = Fs::existing(disk.directory.path()).unwrap();
+            let mut looks = 0;
+            while writing.load(Ordering::Relaxed) || looks == 0 {
+                let overview = inspect::overview(&storage).unwrap();
+                assert!(overview.segments.iter().all(|segment| segment.state != SegmentState::Damaged));
+                let mut last = 0;
+                for entry in inspect::entries(storage.clone(), Sequence::FIRST) {
+                    let Entry::Frame(frame) = entry.unwrap() else { panic!("damage beside a writer") };
+                    assert!(frame.sequence.0 > last);
+                    last = frame.sequence.0;
+                    assert_eq!(frame.payload, batch(last));
+                }
+                looks += 1;
+            }
+            looks
+        });
+        let over = Over(&writing);
+        for round in 0..ROUNDS {
+            for _ in 0..7 {
+                let sequence = queue.durable().0 + queue.stats().staged_batches;
+                while queue.append(BatchInfo::default(), &[batch(sequence)]).is_err() {
+                    assert!(queue.drop_oldest().unwrap().is_some());
+                }
+            }
+            if round % 20 == 7 {
+                disk.faults.add(Fault { written: 300, ..Fault::next(Call::Write, Fault::EIO) });
+            }
+            // The fault may hit the making of a segment, or ask for another one; what is staged stays staged then.
+            let durable = loop {
+                match queue.commit() {
+                    Ok(durable) => break durable.upto,
+                    Err(CommitError::Full(_)) => assert!(queue.drop_oldest().unwrap().is_some()),
+                    Err(CommitError::Failed(_)) => {}
+                }
+            };
+            assert_eq!(durable, Sequence(7 * round + 8));
+            let low = queue.acked().0;
+            (low..low + 3).for_each(|sequence| queue.ack(Sequence(sequence)));
+            queue.checkpoint(0).unwrap();
+        }
+        drop(over);
+        looker.join().unwrap()
+    });
+    assert!(
+        queue.stats().poisoned_segments > 5 && queue.stats().losses.full.batches > 0,
+        "{:?}",
+        queue.stats()
+    );
+    println!("{looks} looks beside {ROUNDS} commits");
+}
+
+#[test]
+fn a_look_at_a_read_only_file_system_works() {
+    const EROFS: i32 = 30;
+    let disk = Disk::new();
+    let (mut queue, _) = disk.open();
+    append(&mut queue, "one").unwrap();
+    assert_eq!(queue.commit().unwrap().upto, Sequence(2));
+    drop(queue);
+    let storage = Faulty::new(Fs::existing(disk.directory.path()).unwrap(), disk.faults.clone());
+    for call in [
+        Call::Create,
+        Call::Rename,
+        Call::Remove,
+        Call::CreateDirectory,
+        Call::SyncDirectory,
+        Call::Write,
+        Call::SyncData,
+        Call::Allocate,
+        Call::SetLen,
+    ] {
+        disk.faults.add(Fault::always(call, EROFS));
+    }
+    assert_eq!(inspect::overview(&storage).unwrap().pending_batches, 1);
+    let entries: Vec<_> = inspect::entries(storage.clone(), Sequence::FIRST).map(Result::unwrap).collect();
+    assert!(matches!(&entries[..], [Entry::Frame(frame)] if frame.payload == "one"), "{entries:?}");
+    assert_eq!(repair::plan(&storage).unwrap(), []);
 }

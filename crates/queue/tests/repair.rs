@@ -231,8 +231,20 @@ fn the_cursor_of_another_queue_does_not_cost_the_segments() {
     queue.checkpoint(0).unwrap();
     drop(queue);
     assert!(mem.content("cursor.b").unwrap().iter().all(|&byte| byte == 0), "it was saved once");
-    mem.put("cursor.a", of_another_queue(mem.content("cursor.a").unwrap()));
+    let strange = of_another_queue(mem.content("cursor.a").unwrap());
+    mem.put("cursor.a", strange.clone());
     assert!(matches!(read(&mem), Err(OpenError::Foreign { .. })));
+    // However many cursors there are: it is the segments that say which queue this is.
+    let outvoted = mem.copy();
+    outvoted
+        .names()
+        .iter()
+        .filter(|name| name.ends_with(".seg"))
+        .skip(1)
+        .for_each(|name| outvoted.take(name));
+    ["x", "y", "z"].iter().for_each(|name| outvoted.put(&format!("consumer-{name}.a"), strange.clone()));
+    let moved = repair(&outvoted).unwrap();
+    assert!(moved.iter().all(|step| !step.to_string().contains(".seg")), "{moved:?}");
     let steps = repair(&mem).unwrap();
     assert!(
         matches!(&steps[..], [Step::Move { file: a, .. }, Step::Move { file: b, .. }] if (&a[..], &b[..]) == ("cursor.a", "cursor.b")),

@@ -1,6 +1,7 @@
 //! Random histories with crashes, against a model that knows what may be there afterwards.
 //!
-//! `QUEUE_HISTORIES` sets how many, `QUEUE_SEED` runs one. A failure prints its seed.
+//! `QUEUE_HISTORIES` sets how many, `QUEUE_FROM` with which seed they begin, `QUEUE_SEED` runs one. A failure prints
+//! its seed.
 
 use std::{env, io::Write as _};
 
@@ -96,13 +97,12 @@ fn history(seed: u64) {
 
 #[test]
 fn histories_with_crashes() {
-    if let Ok(seed) = env::var("QUEUE_SEED") {
-        return history(seed.parse().unwrap());
+    let number = |name: &str| env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
+    if let Some(seed) = number("QUEUE_SEED") {
+        return history(seed);
     }
-    let histories = env::var("QUEUE_HISTORIES").map_or(20_000, |count| count.parse().unwrap());
-    for seed in 0..histories {
-        history(seed);
-    }
+    let (from, histories) = (number("QUEUE_FROM").unwrap_or(0), number("QUEUE_HISTORIES").unwrap_or(20_000));
+    (from..from + histories).for_each(history);
     let mut out = std::io::stdout();
-    writeln!(out, "histories with crashes: {histories}").unwrap();
+    writeln!(out, "histories with crashes: {histories}, from seed {from} on").unwrap();
 }

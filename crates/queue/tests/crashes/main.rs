@@ -3,5 +3,6 @@
 
 mod histories;
 mod points;
+mod quarantine;
 mod told;
 mod world;

@@ -5,8 +5,8 @@
 //!
 //! The disk in memory has no catalog, so in each of these states the catalog is lost as well.
 //!
-//! `QUEUE_THOROUGH=1` also opens the queue after a mere kill at each of these points, and crashes
-//! at every call of that; without it, a quarter of them.
+//! With `QUEUE_THOROUGH` or `CI` set, the queue is also opened after a mere kill at each of these points, and crashes at
+//! every call of that; otherwise at a quarter of them.
 
 use std::io::Write as _;
 
@@ -140,7 +140,8 @@ fn check(name: &str, script: &[Op]) {
 fn check_with(name: &str, options: Options, script: &[Op]) {
     let calls = run(options, script, None).mem.calls();
     let mut states = 0;
-    let thorough = std::env::var_os("QUEUE_THOROUGH").is_some();
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let thorough = is_set("QUEUE_THOROUGH") || is_set("CI");
     for stop_after in 0..=calls {
         let world = run(options, script, Some(stop_after));
         states += check_states(&world, true);

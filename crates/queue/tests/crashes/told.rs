@@ -55,8 +55,6 @@ pub(crate) struct Told {
     earlier: BTreeSet<u64>,
     /// The low-water mark has passed such a batch: from then on, what is pending may be an estimate.
     pub(crate) is_estimate: bool,
-    /// Nothing is known of how it came to be where it is.
-    is_unknown: bool,
 }
 
 impl Clone for Told {
@@ -72,7 +70,6 @@ impl Clone for Told {
             above_saved: self.above_saved.clone(),
             earlier: self.earlier.clone(),
             is_estimate: self.is_estimate,
-            is_unknown: self.is_unknown,
         }
     }
 }
@@ -80,11 +77,6 @@ impl Clone for Told {
 impl Told {
     pub(crate) fn new(low: u64) -> Told {
         Told { low, low_saved: low, ..Told::default() }
-    }
-
-    /// One that was found, and may be anywhere.
-    pub(crate) fn unknown(low: u64, end: u64) -> Told {
-        Told { above: (low..end).collect(), is_unknown: true, ..Told::new(low) }
     }
 
     pub(crate) fn has_settled(&self, sequence: u64) -> bool {
@@ -95,9 +87,6 @@ impl Told {
     pub(crate) fn is_back_at(&mut self, low: u64) {
         self.reader = None;
         self.read.clear();
-        if self.is_unknown {
-            return;
-        }
         assert!(low >= self.low_saved, "at {low}, the cursor was at {}", self.low_saved);
         assert!(low <= self.low, "at {low}, acknowledged was {}", self.low);
         // What was below the low-water mark in memory may be above the one on disk.
@@ -122,7 +111,6 @@ impl Told {
         self.earlier.clone_from(&skipped);
         self.above_saved.clone_from(&skipped);
         self.above = skipped;
-        self.is_unknown = false;
     }
 
     /// A process has begun to read.

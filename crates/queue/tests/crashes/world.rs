@@ -177,7 +177,7 @@ impl World {
         self.is_durable(extra);
         self.staged.clear();
         self.written = 0;
-        self.adopt_named(&mut queue, end);
+        self.adopt_named(&mut queue);
         let named = self.named.as_mut().map(|told| (Who::Named, told));
         for (who, told) in [(Who::Own, &mut self.own)].into_iter().chain(named) {
             let low = acked(&mut queue, who);
@@ -208,15 +208,12 @@ impl World {
     }
 
     /// Finds out about a consumer that may be there or not, and about one that must be.
-    fn adopt_named(&mut self, queue: &mut Queue<Mem>, end: u64) {
+    fn adopt_named(&mut self, queue: &mut Queue<Mem>) {
         let found = queue.consumers().next().is_some();
         if self.named_in_doubt {
             self.named = None;
-            // One that cannot be removed now is still there, and may be gone after a crash.
-            self.named_in_doubt = found && queue.remove_consumer("c").is_err();
-            if self.named_in_doubt {
-                self.named = Some(Told::unknown(acked(queue, Who::Named), end));
-            }
+            // One that is gone may come back after a crash, since its removal may not be durable.
+            self.named_in_doubt = queue.remove_consumer("c").is_err();
             return;
         }
         assert_eq!(found, self.named.is_some(), "the consumer that was added, and no other");
@@ -363,7 +360,10 @@ impl World {
                     self.named = None;
                     self.named_in_doubt = false;
                 }
-                Err(_) => self.named_in_doubt = true,
+                Err(_) => {
+                    self.named = None;
+                    self.named_in_doubt = true;
+                }
             },
         }
     }
@@ -469,7 +469,7 @@ impl World {
                 assert_eq!(kept, 0, "what is kept gives way to what is new");
             }
             Err(AppendError::Full(_) | AppendError::Failed(_)) => {}
-            Err(error @ AppendError::TooLarge { .. }) => panic!("{error}"),
+            Err(error @ (AppendError::TooLarge { .. } | AppendError::UsedUp)) => panic!("{error}"),
         }
     }
 

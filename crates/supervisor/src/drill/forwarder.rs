@@ -42,7 +42,27 @@ impl ForwarderProcess {
     /// # Errors
     /// When it cannot be started.
     pub fn start(program: &Path, config: &Path) -> anyhow::Result<Self> {
-        let mut child = Command::new(program)
+        Self::spawn(Command::new(program), config)
+    }
+
+    /// Starts `program` by a command that turns into what stands behind it, as `nice` and `strace -D` do: what is
+    /// killed, stopped and measured is the forwarder itself.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_under(
+        wrapper: &std::process::Command,
+        program: &Path,
+        config: &Path,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(wrapper.get_program());
+        command.args(wrapper.get_args()).arg(program);
+        Self::spawn(command, config)
+    }
+
+    fn spawn(mut command: Command, config: &Path) -> anyhow::Result<Self> {
+        let program = command.as_std().get_program().to_owned();
+        let mut child = command
             .args(["run", "--log-format", "json", "--log-level", "info", "--config"])
             .arg(config)
             .stdin(Stdio::null())
