@@ -8,3 +8,4 @@ mod faults;
 mod modes;
 mod operation;
 mod outages;
+mod policies;

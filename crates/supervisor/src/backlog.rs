@@ -1,9 +1,11 @@
 //! Reading queued batches back, beside the thread that writes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millpond_kinesis::{Batch, BatchMeta, Format};
 use millpond_queue::{BatchInfo, Frame, Fs, Reader, Sequence};
+
+use crate::clock::Steady;
 
 /// A disk that does not answer is asked again after this long.
 const READ_RETRY: Duration = Duration::from_secs(1);
@@ -28,7 +30,7 @@ pub struct Reading {
     pub reader: Reader<Fs>,
     /// Batches in order.
     pub batches: Vec<(Sequence, Content)>,
-    /// Durable batches may remain behind these.
+    /// Batches that can be read may remain behind these.
     pub more: bool,
 }
 
@@ -94,6 +96,6 @@ pub fn info_of(batch: &Batch) -> BatchInfo {
         raw_bytes: meta.raw_bytes,
         first_time_ms: meta.first_time_ms,
         last_time_ms: meta.last_time_ms,
-        appended_ms: crate::clock::unix_ms(),
+        appended_ms: Steady::of_process().mark_ms(Instant::now()),
     }
 }

@@ -34,7 +34,7 @@ pub struct OutputCounters {
     pub delivered_bytes: Counter,
     /// Events sent again although they may have arrived: the answer to an earlier put was lost.
     pub repeated_events: Counter,
-    /// Batches that became durable in the queue.
+    /// Batches that the queue has taken.
     pub spooled_batches: Counter,
     /// Calls to the service that carried records.
     pub puts: Counter,
@@ -46,8 +46,12 @@ pub struct OutputCounters {
     pub dead_letters: Counter,
     /// Events dropped because the output was unhealthy (`backpressure: drop`).
     pub dropped_unhealthy: Counter,
-    /// Events dropped because the queue was full (`on_full: drop`).
+    /// New events dropped because the queue was full (`on_full: drop`).
     pub dropped_queue_full: Counter,
+    /// Queued events given up to make room for new ones (`on_full: drop_oldest`).
+    pub dropped_oldest: Counter,
+    /// Queued events given up because they were older than `max_age`.
+    pub expired: Counter,
     /// Events that fit in no record and were dropped (`oversize: drop`).
     pub dropped_oversize: Counter,
     /// Events whose `_raw` was cut to fit into a record (`oversize: truncate`).
@@ -60,6 +64,13 @@ impl OutputCounters {
     /// Events dropped by any policy.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.dropped_unhealthy.get() + self.dropped_queue_full.get() + self.dropped_oversize.get()
+        let by_policy = [
+            &self.dropped_unhealthy,
+            &self.dropped_queue_full,
+            &self.dropped_oldest,
+            &self.expired,
+            &self.dropped_oversize,
+        ];
+        by_policy.into_iter().map(Counter::get).sum()
     }
 }

@@ -11,7 +11,7 @@ use millpond_queue::{BatchInfo, Fs, Options, Queue};
 use serde::Serialize;
 use tokio::sync::{OnceCell, oneshot};
 
-use crate::queue_thread::{Append, QueueGone, QueueThread};
+use crate::queue_thread::{Append, Policy, QueueGone, QueueThread, Report};
 
 /// The kind of a dead letter's frame.
 pub const KIND_DEAD_LETTER: u8 = 16;
@@ -98,11 +98,11 @@ impl DeadLetters {
             appended_ms: now_ms,
         };
         let (durable, is_durable) = oneshot::channel();
-        let on_durable = Box::new(move |_| {
+        let on_kept = Box::new(move |_| {
             // Whoever stops waiting for it finds it on disk all the same.
             durable.send(()).ok();
         });
-        queue.append(Append { info, payload: [Bytes::from(head), body], on_durable })?;
+        queue.append(Append { info, payload: [Bytes::from(head), body], on_kept })?;
         Ok(is_durable.await.map_err(|_| QueueGone)?)
     }
 
@@ -137,14 +137,17 @@ impl Shared {
         };
         let (queue, _) = Queue::open(storage, options).map_err(|error| error.to_string())?;
         let output = self.output.clone();
-        let on_room = Box::new(move |room: Result<(), String>| match room {
-            Ok(()) => tracing::info!(output, "dead letters can be kept again"),
-            Err(reason) => tracing::error!(
+        let on_report = Box::new(move |report| match report {
+            Report::Room(Ok(())) => tracing::info!(output, "dead letters can be kept again"),
+            Report::Room(Err(reason)) => tracing::error!(
                 output,
                 reason,
                 "a dead letter cannot be kept, so the output waits: make room, or save and remove old dead letters"
             ),
+            // Nobody reads them while they are written, and none is given up.
+            Report::Readable(_) | Report::GivenUp(_) => {}
         });
-        QueueThread::spawn("dead-letters", queue, on_room).map_err(|error| error.to_string())
+        QueueThread::spawn("dead-letters", queue, Policy::default(), on_report)
+            .map_err(|error| error.to_string())
     }
 }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use millpond_kinesis::aws::{self, AwsClient, Secret};
 use millpond_kinesis::{Batcher, BatcherOptions, Failure, Format, Output as KinesisOutput, OutputOptions};
-use millpond_queue::{Fs, OpenError, Options, Queue};
+use millpond_queue::{DropReason, Fs, OpenError, Options, Queue, Retain};
 use tokio::sync::{mpsc, watch};
 
 use crate::assembler::{Assembler, Encoding};
 use crate::chunk::Chunk;
-use crate::config::checked::{self, Auth, Backpressure, Config, Output, PartitionKey};
+use crate::config::checked::{self, Auth, Backpressure, Config, OnFull, Output, PartitionKey, QueueOptions};
 use crate::counters::OutputCounters;
 use crate::dead_letters::DeadLetters;
-use crate::driver::{Backlog, Driver, Notice, Phase};
+use crate::driver::{self, Backlog, Driver, Notice, Phase};
 use crate::forwarder::{Forwarder, Policy};
 use crate::put::Sender;
-use crate::queue_thread::QueueThread;
+use crate::queue_thread::{self, QueueThread};
 
 /// Chunks that wait for an output. Each is at most a quarter MiB.
 const CHUNKS_WAITING_MAX: usize = 2;
@@ -101,14 +101,14 @@ pub async fn assemble(
         counters: Arc::clone(&counters),
     };
     let (notify, notices) = mpsc::unbounded_channel();
-    let (backlog, pending) = match output.backpressure {
+    let (backlog, pending_end) = match output.backpressure {
         Backpressure::Queue => {
-            let (backlog, pending) = open_queue(output, notify.clone())?;
-            (Some(backlog), pending)
+            let (backlog, pending_end) = open_queue(output, notify.clone())?;
+            (Some(backlog), pending_end)
         }
-        Backpressure::Block | Backpressure::Drop => (None, false),
+        Backpressure::Block | Backpressure::Drop => (None, 0),
     };
-    let machine = Forwarder::new(policy(output), pending, fastrand::u64(..));
+    let machine = Forwarder::new(policy(output), pending_end, fastrand::u64(..));
     let (sealed, encodings) = mpsc::channel::<Encoding>(ENCODINGS_WAITING_MAX);
     let (chunks, incoming) = mpsc::channel(CHUNKS_WAITING_MAX);
     let assembler = Assembler {
@@ -127,32 +127,50 @@ pub async fn assemble(
     Ok(Assembled { id, chunks, assembler, incoming, driver, counters, dead_letters })
 }
 
-/// Opens the queue of an output; `true`: it holds batches to deliver.
-fn open_queue(
-    output: &Output,
-    notify: mpsc::UnboundedSender<Notice>,
-) -> Result<(Backlog, bool), OutputError> {
+/// Opens the queue of an output, and says below which sequence it holds batches to deliver; 0: it holds none.
+fn open_queue(output: &Output, notify: mpsc::UnboundedSender<Notice>) -> Result<(Backlog, u64), OutputError> {
     let directory = output.queue.path.join(&output.id);
     let in_directory =
         |source| OutputError::Directory { id: output.id.clone(), directory: directory.clone(), source };
     let storage = Fs::create(&directory).map_err(in_directory)?;
-    let options = Options {
-        segment_bytes_max: output.queue.segment_bytes_max,
-        size_bytes_max: output.queue.size_bytes_max,
-        free_bytes_min: output.queue.free_bytes_min,
-        ..Options::default()
-    };
-    let (queue, recovery) = Queue::open(storage, options).map_err(|source| OutputError::Queue {
-        id: output.id.clone(),
-        directory: directory.clone(),
-        source: Box::new(source),
+    let (queue, recovery) = Queue::open(storage, queue_options(&output.queue)).map_err(|source| {
+        OutputError::Queue { id: output.id.clone(), directory: directory.clone(), source: Box::new(source) }
     })?;
     say_what_was_found(&output.id, &directory, &recovery, &queue.stats());
     let reader = queue.reader(queue.acked());
-    let pending = queue.stats().batches > 0;
-    let on_room = Box::new(move |room| drop(notify.send(Notice::QueueRoom(room))));
-    let queue = QueueThread::spawn("queue", queue, on_room).map_err(in_directory)?;
-    Ok((Backlog { queue, reader: Some(reader) }, pending))
+    let stats = queue.stats();
+    let pending_end = if stats.batches > 0 { stats.durable.0 } else { 0 };
+    let on_report = Box::new(move |report| drop(notify.send(Notice::Queue(report))));
+    let policy = queue_policy(&output.queue);
+    let queue = QueueThread::spawn("queue", queue, policy, on_report).map_err(in_directory)?;
+    Ok((Backlog { queue, reader: Some(reader) }, pending_end))
+}
+
+fn queue_options(queue: &QueueOptions) -> Options {
+    let options = Options {
+        segment_bytes_max: queue.segment_bytes_max,
+        size_bytes_max: queue.size_bytes_max,
+        free_bytes_min: queue.free_bytes_min,
+        pack: queue.pack,
+        retain: Retain {
+            for_ms: queue.retain.map(|period| u64::try_from(period.as_millis()).unwrap_or(u64::MAX)),
+            bytes_max: queue.retain_bytes_max,
+        },
+        ..Options::default()
+    };
+    match queue.sync_every {
+        Some(_) => Options { staged_bytes_max: queue_thread::UNSYNCED_BYTES_MAX, ..options },
+        None => options,
+    }
+}
+
+fn queue_policy(queue: &QueueOptions) -> queue_thread::Policy {
+    queue_thread::Policy {
+        drop_oldest: queue.on_full == OnFull::DropOldest,
+        max_age: queue.max_age,
+        retain: queue.retain,
+        sync_every: queue.sync_every,
+    }
 }
 
 fn say_what_was_found(
@@ -163,6 +181,13 @@ fn say_what_was_found(
 ) {
     let (batches, events, bytes) = (stats.batches, stats.events, stats.disk_bytes);
     tracing::info!(output, directory = %directory.display(), batches, events, disk_bytes = bytes, "queue opened");
+    for reason in DropReason::ALL {
+        let lost = stats.losses.of(reason);
+        if lost.batches > 0 {
+            let (batches, events, reason) = (lost.batches, lost.events, driver::policy_name(reason));
+            tracing::info!(output, reason, batches, events, "the queue has dropped by policy since it began");
+        }
+    }
     for finding in &recovery.findings {
         if finding.is_loss() {
             tracing::error!(output, "the queue: {finding}");

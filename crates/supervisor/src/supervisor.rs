@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::assembler::AssemblyError;
 use crate::chunk::Fanout;
+use crate::clock::Steady;
 use crate::config::checked::{Config, Input};
 use crate::counters::OutputCounters;
 use crate::dead_letters::DeadLetters;
@@ -102,6 +103,7 @@ async fn either(one: &mut Signal, other: &mut Signal) {
 }
 
 async fn start(config: &Config) -> Result<Running, RunError> {
+    start_the_clock(config);
     let (phase, follow_phase) = watch::channel(Phase::Run);
     let (stop_inputs, follow_stop) = watch::channel(false);
     let host: Arc<str> = rustix::system::uname().nodename().to_string_lossy().into();
@@ -125,6 +127,16 @@ async fn start(config: &Config) -> Result<Running, RunError> {
         running.start_input(config, settings, fanout.clone(), follow_stop.clone())?;
     }
     Ok(running)
+}
+
+/// From now on the process has its own clock.
+fn start_the_clock(config: &Config) {
+    let matters = config.outputs.iter().any(|output| output.active && output.queue.max_age.is_some());
+    if !Steady::of_process().is_set() && matters {
+        tracing::warn!(
+            "the system's clock is not set: until the next start no batch has an age, and none expires"
+        );
+    }
 }
 
 /// A queue that nobody drains is never left to rot in silence.
@@ -206,7 +218,9 @@ impl Running {
     /// Logs what was forwarded so far if that has changed since `before`; returns what to compare with next time.
     fn sum_up(&self, before: u64) -> u64 {
         let counts = |(_, counters, _): &(Arc<str>, Arc<OutputCounters>, DeadLetters)| {
-            counters.events.get() + counters.delivered_events.get() + counters.spooled_batches.get()
+            let flow =
+                counters.events.get() + counters.delivered_events.get() + counters.spooled_batches.get();
+            flow + counters.dropped()
         };
         let now = self.outputs.iter().map(counts).sum();
         if now != before {
@@ -230,6 +244,8 @@ impl Running {
                 repeated = counters.repeated_events.get(),
                 spooled_batches = counters.spooled_batches.get(),
                 dropped = counters.dropped(),
+                dropped_oldest = counters.dropped_oldest.get(),
+                expired = counters.expired.get(),
                 dead_letters = counters.dead_letters.get(),
                 unacknowledged = counters.abandoned_events.get(),
                 puts = counters.puts.get(),

@@ -21,19 +21,28 @@ struct World {
     agenda: BTreeMap<(Duration, u64), Event>,
     tie: u64,
     given: u64,
-    /// The queue: ids in the order of their sequence, how far it was read, what is not yet durable.
+    /// The queue: ids in the order of their sequence, how many of them can be read, how far they were read or given up.
     queue: Vec<u64>,
-    durable: usize,
+    readable: usize,
     read: usize,
+    /// Given to the queue, not taken yet.
     parked: VecDeque<u64>,
+    /// Takes batches at once and makes them readable up to this much later.
+    sync_ms: Option<u64>,
+    sync_is_due: bool,
     room: bool,
+    /// After a stop the queue gets no room any more.
+    stays_full: bool,
     link_up: bool,
     delivered: Vec<u64>,
     acknowledged: BTreeSet<u64>,
     dropped: BTreeSet<u64>,
     abandoned: BTreeSet<u64>,
+    /// By a policy of the queue, without the machine being told.
+    given_up: BTreeSet<u64>,
     unanswered_puts: usize,
     stopped: bool,
+    out_of_time: bool,
     finished: bool,
 }
 
@@ -47,32 +56,56 @@ impl World {
                 [rng.usize(..4)],
             queue_mode: modes[rng.usize(..3)],
             strict_ordering: rng.bool(),
-            on_full: if rng.bool() { OnFull::Block } else { OnFull::Drop },
+            on_full: [OnFull::Block, OnFull::Drop, OnFull::DropOldest][rng.usize(..3)],
             concurrency: [1, 2, 5, 32][rng.usize(..4)],
         };
-        let machine = Forwarder::new(policy.clone(), false, seed);
-        Self {
-            rng,
+        let before = if policy.backpressure == Backpressure::Queue { rng.u64(..10) } else { 0 };
+        let machine = Forwarder::new(policy.clone(), before, seed);
+        let sync_ms = [None, Some(20), Some(5_000)][rng.usize(..3)];
+        let mut world = Self {
             now: Duration::ZERO,
             machine,
             policy,
             agenda: BTreeMap::new(),
             tie: 0,
-            given: 0,
-            queue: Vec::new(),
-            durable: 0,
+            given: before,
+            queue: (0..before).collect(),
+            readable: 0,
             read: 0,
             parked: VecDeque::new(),
+            sync_ms,
+            sync_is_due: false,
             room: true,
+            stays_full: rng.bool(),
+            rng,
             link_up: true,
             delivered: Vec::new(),
             acknowledged: BTreeSet::new(),
             dropped: BTreeSet::new(),
             abandoned: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             unanswered_puts: 0,
             stopped: false,
+            out_of_time: false,
             finished: false,
+        };
+        if before > 0 {
+            world.sync_later(500);
         }
+        world
+    }
+
+    /// What is in the queue becomes readable, all of it at once.
+    fn sync_later(&mut self, ms_max: u64) {
+        if !std::mem::replace(&mut self.sync_is_due, true) {
+            self.later(ms_max, Event::Readable(0));
+        }
+    }
+
+    fn sync(&mut self) {
+        self.sync_is_due = false;
+        self.readable = self.queue.len();
+        self.step(Event::Readable(self.readable as u64));
     }
 
     fn later(&mut self, ms_max: u64, event: Event) {
@@ -99,6 +132,11 @@ impl World {
                 self.acknowledged.insert(id);
             }
             Action::Spool(id) => self.parked.push_back(id),
+            Action::Withdraw => {
+                for id in std::mem::take(&mut self.parked) {
+                    self.later(5, Event::Withdrawn(id));
+                }
+            }
             Action::Drop(id, _) => assert!(self.dropped.insert(id)),
             Action::Abandon(id) => assert!(self.abandoned.insert(id)),
             Action::Forget(_) => {}
@@ -151,24 +189,39 @@ impl World {
     }
 
     fn read_back(&mut self, max: usize) {
-        for _ in 0..max.min(self.durable - self.read) {
+        for _ in 0..max.min(self.readable - self.read) {
             self.tie += 1;
             self.agenda.insert((self.now, self.tie), Event::Read(self.read as u64));
             self.read += 1;
         }
-        let more = self.read < self.durable;
+        let more = self.read < self.readable;
         self.later(20, Event::ReadDone { more });
     }
 
-    /// The queue makes durable what it was given, while it has room.
-    fn sync_queue(&mut self) {
+    /// The queue takes what it was given, while it has room.
+    fn take_parked(&mut self) {
         while self.room
             && let Some(id) = self.parked.pop_front()
         {
+            let sequence = self.queue.len() as u64;
             self.queue.push(id);
-            self.durable += 1;
-            self.step(Event::Spooled(id));
+            if self.abandoned.contains(&id) {
+                continue;
+            }
+            self.step(Event::Spooled { id, sequence });
+            match self.sync_ms {
+                None if self.rng.bool() => self.sync(),
+                None => self.sync_later(3),
+                Some(ms_max) => self.sync_later(ms_max),
+            }
         }
+    }
+
+    /// A policy of the queue gives up the oldest batches that can be read and were not.
+    fn give_up_oldest(&mut self) {
+        let end = self.rng.usize(self.read..=self.readable);
+        self.given_up.extend(&self.queue[self.read..end]);
+        self.read = end;
     }
 
     fn run(&mut self) {
@@ -176,19 +229,19 @@ impl World {
         let patience = Duration::from_secs(self.rng.u64(..5));
         let stop_at = self.rng.bool().then(|| Duration::from_millis(self.rng.u64(1..60_000)));
         let mut ended = false;
-        let mut given_up = false;
         for _ in 0..STEPS_MAX {
             if self.finished {
                 return;
             }
             self.weather();
-            self.sync_queue();
+            self.take_parked();
             if !self.stopped && stop_at.is_some_and(|at| self.now >= at) {
                 self.stopped = true;
                 self.step(Event::Stop);
             }
-            if self.stopped && !given_up && stop_at.is_some_and(|at| self.now >= at + patience) {
-                given_up = true;
+            if self.stopped && !self.out_of_time && stop_at.is_some_and(|at| self.now >= at + patience) {
+                self.out_of_time = true;
+                assert!(self.room || self.parked.is_empty(), "what waits for room was not taken back");
                 self.agenda.clear();
                 self.unanswered_puts = 0;
                 self.step(Event::GiveUp);
@@ -212,8 +265,11 @@ impl World {
         if calm || self.rng.u8(..50) == 0 {
             self.link_up = calm || self.rng.bool();
         }
+        if self.rng.u8(..100) == 0 {
+            self.give_up_oldest();
+        }
         if calm || self.rng.u8(..50) == 0 {
-            let room = calm || self.rng.bool();
+            let room = (calm || self.rng.bool()) && !(self.stopped && self.stays_full);
             if room != self.room {
                 self.room = room;
                 self.step(Event::QueueRoom(room));
@@ -229,10 +285,14 @@ impl World {
         self.now = self.now.max(next);
         if event_at == Some(next) || event_at.is_some_and(|at| at <= self.now) {
             if let Some((_, event)) = self.agenda.pop_first() {
-                if matches!(event, Event::Put { .. }) {
-                    self.unanswered_puts -= 1;
+                match event {
+                    Event::Readable(_) => self.sync(),
+                    Event::Put { .. } => {
+                        self.unanswered_puts -= 1;
+                        self.step(event);
+                    }
+                    event => self.step(event),
                 }
-                self.step(event);
             }
         } else if timer_at == Some(next) {
             self.step(Event::Time);
@@ -241,28 +301,33 @@ impl World {
 
     /// Every batch that was given has exactly one fate, and only a policy or a stop keeps one from being delivered.
     fn check(&self) {
-        let queued: BTreeSet<u64> = self.queue.iter().copied().chain(self.parked.iter().copied()).collect();
+        let queued: BTreeSet<u64> = self.queue.iter().copied().collect();
         for id in 0..self.given {
             let fates = [
                 self.acknowledged.contains(&id),
-                queued.contains(&id) && !self.acknowledged.contains(&id),
+                queued.contains(&id) && !self.acknowledged.contains(&id) && !self.given_up.contains(&id),
                 self.dropped.contains(&id),
                 self.abandoned.contains(&id),
+                self.given_up.contains(&id),
             ];
-            assert_eq!(fates.iter().filter(|fate| **fate).count(), 1, "batch {id}: {fates:?}");
+            // A queue that answers too late has what its input will give again.
+            let twice = self.out_of_time && self.abandoned.contains(&id) && queued.contains(&id);
+            let count = fates.iter().filter(|fate| **fate).count();
+            assert!(count == 1 || (twice && count == 2), "batch {id}: {fates:?}");
         }
         let once: BTreeSet<u64> = self.delivered.iter().copied().collect();
         assert_eq!(once.len(), self.delivered.len(), "a batch was accepted twice");
         if self.policy.backpressure == Backpressure::Block {
             assert!(self.dropped.is_empty() && queued.is_empty());
         }
-        if self.policy.on_full == OnFull::Block && self.policy.backpressure == Backpressure::Queue {
+        if self.policy.on_full != OnFull::Drop && self.policy.backpressure == Backpressure::Queue {
             assert!(self.dropped.is_empty());
         }
         if !self.stopped {
-            let left: Vec<_> = queued.difference(&self.acknowledged).collect();
+            let done = &self.acknowledged | &self.given_up;
+            let left: Vec<_> = queued.difference(&done).collect();
             assert!(
-                left.is_empty() && self.abandoned.is_empty(),
+                left.is_empty() && self.parked.is_empty() && self.abandoned.is_empty(),
                 "ended before the drain did: {left:?} left"
             );
         }

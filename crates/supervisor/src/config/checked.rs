@@ -207,6 +207,8 @@ pub enum OnFull {
     Block,
     /// The new batch is dropped and counted.
     Drop,
+    /// The oldest batches are given up and counted, a segment at a time; where there is only one, inputs wait.
+    DropOldest,
 }
 
 /// Settings of a queue.
@@ -226,4 +228,15 @@ pub struct QueueOptions {
     pub on_full: OnFull,
     /// What is queued goes before what is new.
     pub strict_ordering: bool,
+    /// gzip level at which batches are packed on disk, if they are.
+    pub pack: Option<u8>,
+    /// Batches that have been queued for longer are given up.
+    pub max_age: Option<Duration>,
+    /// How long delivered batches are kept.
+    pub retain: Option<Duration>,
+    /// How much of them is kept, in bytes.
+    pub retain_bytes_max: Option<u64>,
+    /// A batch counts as acknowledged when it is written, and is durable this much later; `None`: it counts when it is
+    /// durable.
+    pub sync_every: Option<Duration>,
 }

@@ -43,7 +43,7 @@ fn setting(group: &Group, setting: &Setting) -> Value {
         Some(word) if setting.key == "type" => json!({ "const": word }),
         _ => kind(setting),
     };
-    let range = range(setting).filter(|_| matches!(setting.kind, Kind::Size(..) | Kind::Period(..)));
+    let range = range(setting).filter(|_| says_range(setting.kind));
     schema["description"] = match range {
         Some(range) => json!(format!("{} {range}.", setting.about)),
         None => json!(setting.about),
@@ -54,6 +54,17 @@ fn setting(group: &Group, setting: &Setting) -> Value {
     schema
 }
 
+/// Has it a range that its pattern does not say?
+fn says_range(kind: Kind) -> bool {
+    let size = matches!(kind, Kind::Size(..) | Kind::SizeOrNone(..));
+    size || matches!(kind, Kind::Period(..) | Kind::PeriodOrNone(..) | Kind::WordOrPeriod(..))
+}
+
+/// A number and a unit of bytes.
+const SIZE_PATTERN: &str = r"^[0-9]+(\.[0-9]+)? *([kKMGT]?B|[KMGT]iB)$";
+/// A number and a unit of time.
+const PERIOD_PATTERN: &str = r"^[0-9]+(\.[0-9]+)? *(ms|s|m|h|d)$";
+
 fn kind(setting: &Setting) -> Value {
     let required = setting.default == Default::Required;
     match setting.kind {
@@ -61,13 +72,11 @@ fn kind(setting: &Setting) -> Value {
         Kind::Text(_, Some(pattern)) => or_variable(json!({ "type": "string", "pattern": pattern })),
         Kind::Flag => or_variable(json!({ "type": "boolean" })),
         Kind::Integer(min, max) => or_variable(json!({ "type": "integer", "minimum": min, "maximum": max })),
-        Kind::Size(..) => {
-            let pattern = r"^[0-9]+(\.[0-9]+)? *([kKMGT]?B|[KMGT]iB)$";
-            or_variable(json!({ "type": "string", "pattern": pattern }))
-        }
-        Kind::Period(..) => {
-            or_variable(json!({ "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? *(ms|s|m|h|d)$" }))
-        }
+        Kind::Size(..) => or_variable(json!({ "type": "string", "pattern": SIZE_PATTERN })),
+        Kind::Period(..) => or_variable(json!({ "type": "string", "pattern": PERIOD_PATTERN })),
+        Kind::SizeOrNone(..) => either(json!({ "const": 0 }), SIZE_PATTERN),
+        Kind::PeriodOrNone(..) => either(json!({ "const": 0 }), PERIOD_PATTERN),
+        Kind::WordOrPeriod(word, ..) => either(json!({ "const": word }), PERIOD_PATTERN),
         Kind::Word(words) => or_variable(json!({ "enum": words() })),
         Kind::Path => json!({ "type": "string", "minLength": 1 }),
         Kind::Texts | Kind::Patterns => {
@@ -87,6 +96,11 @@ fn kind(setting: &Setting) -> Value {
             json!({ "anyOf": [{ "enum": words() }, variable(), section] })
         }
     }
+}
+
+/// This, or text that matches the pattern.
+fn either(schema: Value, pattern: &str) -> Value {
+    json!({ "anyOf": [schema, { "type": "string", "pattern": pattern }, variable()] })
 }
 
 /// A value of any type may come from a variable.

@@ -69,11 +69,11 @@ fn ranges_are_what_is_declared() {
                     max.to_string(),
                     (max + 1).to_string(),
                 ),
-                Kind::Size(min, max) => {
+                Kind::Size(min, max) | Kind::SizeOrNone(min, max) => {
                     let size = |bytes| Size(bytes).to_string();
                     (min.checked_sub(1).map(size), size(min), size(max), size(max + 1))
                 }
-                Kind::Period(min, max) => {
+                Kind::Period(min, max) | Kind::PeriodOrNone(min, max) | Kind::WordOrPeriod(_, min, max) => {
                     let period = |milliseconds| Period(Duration::from_millis(milliseconds)).to_string();
                     (min.checked_sub(1).map(period), period(min), period(max), period(max + 1))
                 }
@@ -88,7 +88,7 @@ fn ranges_are_what_is_declared() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 13);
+    assert_eq!(checked, 17);
     assert_eq!(Size(SIZE_MAX).to_string(), "1048576 TiB");
 }
 

@@ -240,6 +240,11 @@ impl<'a> Section<'a> {
         self.read(key, values::period).map_or(Duration::ZERO, |Period(period)| period)
     }
 
+    /// A period that is given instead of the word.
+    pub(super) fn period_instead(&self, key: &str) -> Option<Duration> {
+        self.read(key, values::word_or_period).flatten().map(|Period(period)| period)
+    }
+
     /// The meaning of a word; nothing when it is required and missing or bad.
     pub(super) fn word<T: Words>(&self, key: &str) -> Option<T> {
         self.read(key, |_, scalar| read_word(&scalar.text))

@@ -7,7 +7,8 @@ use super::checked::{Backpressure, OnFull, Oversize, ReadFrom};
 use super::names;
 use super::units::Fault;
 use super::words::{
-    AuthMethod, Compression, InputType, Mode, OutputType, RandomKey, SignatureVersion, Words, words_of,
+    AuthMethod, Compression, InputType, Mode, OutputType, Packing, RandomKey, SignatureVersion, Words,
+    words_of,
 };
 use crate::chunk::Codec;
 
@@ -67,6 +68,12 @@ pub(super) enum Kind {
     Size(u64, u64),
     /// Milliseconds from the first to the second.
     Period(u64, u64),
+    /// Bytes from the first to the second, or 0 for none.
+    SizeOrNone(u64, u64),
+    /// Milliseconds from the first to the second, or 0 for none.
+    PeriodOrNone(u64, u64),
+    /// A word, or milliseconds from the first to the second.
+    WordOrPeriod(&'static str, u64, u64),
     /// One of a few words.
     Word(fn() -> Vec<&'static str>),
     /// A path of a file or directory.
@@ -89,6 +96,10 @@ const GIB: u64 = 1 << 30;
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// Longest time that a batch may be kept: ten years, which is as good as for ever.
+const KEEP_MAX: u64 = 3_650 * DAY;
 
 /// Smallest size of a queue.
 pub(super) const QUEUE_BYTES_MIN: u64 = 4 * MIB;
@@ -423,7 +434,7 @@ pub(super) static QUEUE: Group = Group {
             "on_full",
             Kind::word::<OnFull>(),
             Default::Is("block"),
-            "What happens to a new batch when the queue is full. `block`: inputs wait. `drop`: it is dropped and counted.",
+            "What happens when the queue is full. `block`: inputs wait. `drop`: the new batch is dropped and counted. `drop_oldest`: the oldest file of the queue is given up to make room, and what was not delivered of it is counted.",
         ),
         setting(
             "strict_ordering",
@@ -431,12 +442,37 @@ pub(super) static QUEUE: Group = Group {
             Default::Is("true"),
             "What is queued goes before what is new. `false`: new events go at once, the queue beside them.",
         ),
-        later("compression", &["none"]),
+        setting(
+            "compression",
+            Kind::word::<Packing>(),
+            Default::Is("none"),
+            "`gzip`: batches are packed on disk, fast (level 3), and unpacked when they are read back. Of use where records are not compressed already, that is with `compression: none` of the output; what is sent stays the same.",
+        ),
+        setting(
+            "max_age",
+            Kind::PeriodOrNone(SECOND, KEEP_MAX),
+            Default::Is("0"),
+            "Batches that have been queued for longer are given up and counted as `expired`, at most a thirtieth later. `0`: none is.",
+        ),
+        setting(
+            "retain",
+            Kind::PeriodOrNone(SECOND, KEEP_MAX),
+            Default::Is("0"),
+            "How long delivered batches are kept on disk, at least; a file of the queue goes as a whole. They give way when the queue needs their space. `0`: not for any time.",
+        ).like("\"1d\""),
+        setting(
+            "retain_size",
+            Kind::SizeOrNone(MIB, SIZE_MAX),
+            Default::Is("0"),
+            "How much of them is kept, at most; with `retain` too, whichever limit is reached first counts. `0`: no limit beside `retain`, and nothing without it.",
+        ).like("\"1 GiB\""),
+        setting(
+            "sync",
+            Kind::WordOrPeriod("commit", 1, 10 * SECOND),
+            Default::Is("commit"),
+            "When a batch counts as acknowledged. `commit`: when it is on the disk for certain. A duration: when it is written, and at most that much later it is on the disk; if the power fails in between, it is lost.",
+        ),
         later("drain_rate", &["0"]),
         later("drain_bytes_per_sec", &["0", "0 B"]),
-        later("max_age", &["0", "0s"]),
-        later("retain", &["0", "0s"]),
-        later("retain_size", &["0", "0 B"]),
-        later("sync", &["commit"]),
     ],
 };

@@ -94,6 +94,11 @@ fn the_least_that_a_file_must_hold() {
                 free_bytes_min: 256 << 20,
                 on_full: OnFull::Block,
                 strict_ordering: true,
+                pack: None,
+                max_age: None,
+                retain: None,
+                retain_bytes_max: None,
+                sync_every: None,
             },
             concurrency: 5,
             max_record_size: 1 << 20,
@@ -181,6 +186,24 @@ fn queue_modes() {
     ] {
         assert_eq!(output(&format!("queue: {{ mode: {mode} }}")).queue.mode, expected, "{mode}");
     }
+}
+
+#[test]
+fn queue_policies() {
+    let check = |lines: &str, expected: QueueOptions| {
+        assert_eq!(output(&format!("compression: none\nqueue: {{ {lines} }}")).queue, expected, "{lines}");
+    };
+    let default = || output("").queue;
+    let period = |ms| Some(Duration::from_millis(ms));
+    check("", default());
+    check("max_age: 0, retain: 0s, retain_size: 0 B, sync: commit, compression: none", default());
+    check("compression: gzip", QueueOptions { pack: Some(3), ..default() });
+    check("max_age: 2d", QueueOptions { max_age: period(172_800_000), ..default() });
+    check("retain: \"1s\"", QueueOptions { retain: period(1_000), ..default() });
+    check("retain_size: 1 GiB", QueueOptions { retain_bytes_max: Some(1 << 30), ..default() });
+    check("sync: 100ms", QueueOptions { sync_every: period(100), ..default() });
+    check("on_full: drop_oldest", QueueOptions { on_full: OnFull::DropOldest, ..default() });
+    assert_eq!(output("queue: { compression: gzip }").queue.pack, None, "records are gzip already");
 }
 
 #[test]

@@ -93,28 +93,59 @@ pub(super) fn integer(setting: &Setting, scalar: &Scalar<'_>) -> Result<u64, Fau
     value.ok_or_else(|| Fault::new("is out of range", remedy))
 }
 
-/// A size within its range.
+/// A size within its range; 0 where it stands for none.
 pub(super) fn size(setting: &Setting, scalar: &Scalar<'_>) -> Result<Size, Fault> {
-    let Kind::Size(min, max) = setting.kind else {
-        panic!("{} is not declared as a size", setting.key);
-    };
-    let size: Size = scalar.text.parse()?;
-    in_range(size, Size(min), Size(max))
+    match setting.kind {
+        Kind::Size(min, max) => in_range(scalar.text.parse()?, Size(min), Size(max), ""),
+        Kind::SizeOrNone(..) if scalar.text == "0" => Ok(Size(0)),
+        Kind::SizeOrNone(min, max) => match scalar.text.parse()? {
+            Size(0) => Ok(Size(0)),
+            size => in_range(size, Size(min), Size(max), OR_NONE),
+        },
+        _ => panic!("{} is not declared as a size", setting.key),
+    }
 }
 
-/// A period within its range.
+/// A period within its range; 0 where it stands for none.
 pub(super) fn period(setting: &Setting, scalar: &Scalar<'_>) -> Result<Period, Fault> {
-    let Kind::Period(min, max) = setting.kind else {
-        panic!("{} is not declared as a duration", setting.key);
-    };
-    let period: Period = scalar.text.parse()?;
-    let of = |milliseconds| Period(std::time::Duration::from_millis(milliseconds));
-    in_range(period, of(min), of(max))
+    match setting.kind {
+        Kind::Period(min, max) => in_range(scalar.text.parse()?, of_ms(min), of_ms(max), ""),
+        Kind::PeriodOrNone(..) if scalar.text == "0" => Ok(of_ms(0)),
+        Kind::PeriodOrNone(min, max) => {
+            let period: Period = scalar.text.parse()?;
+            if period == of_ms(0) { Ok(period) } else { in_range(period, of_ms(min), of_ms(max), OR_NONE) }
+        }
+        _ => panic!("{} is not declared as a duration", setting.key),
+    }
 }
 
-fn in_range<T: PartialOrd + std::fmt::Display>(value: T, min: T, max: T) -> Result<T, Fault> {
+/// A period within its range, or nothing for the word.
+pub(super) fn word_or_period(setting: &Setting, scalar: &Scalar<'_>) -> Result<Option<Period>, Fault> {
+    let Kind::WordOrPeriod(word, min, max) = setting.kind else {
+        panic!("{} is not declared as a word or a duration", setting.key);
+    };
+    if scalar.text == word {
+        return Ok(None);
+    }
+    let or_word = format!(", or write `{word}`");
+    if !scalar.text.starts_with(|char: char| char.is_ascii_digit()) {
+        let remedy = format!("write `{word}`, or a duration such as {}", example(setting));
+        return Err(Fault::new(format!("is neither `{word}` nor a duration"), remedy));
+    }
+    let period = if scalar.text == "0" { of_ms(0) } else { scalar.text.parse()? };
+    in_range(period, of_ms(min), of_ms(max), &or_word).map(Some)
+}
+
+/// What is said where a value may also be 0.
+const OR_NONE: &str = "; 0 means none";
+
+fn of_ms(milliseconds: u64) -> Period {
+    Period(std::time::Duration::from_millis(milliseconds))
+}
+
+fn in_range<T: PartialOrd + std::fmt::Display>(value: T, min: T, max: T, hint: &str) -> Result<T, Fault> {
     if value < min {
-        return Err(Fault::new("is too small", format!("the least is \"{min}\"")));
+        return Err(Fault::new("is too small", format!("the least is \"{min}\"{hint}")));
     }
     if value > max {
         return Err(Fault::new("is too large", format!("the most is \"{max}\"")));
@@ -133,8 +164,9 @@ pub(super) fn noun(setting: &Setting) -> &'static str {
         Kind::Text(..) => "text",
         Kind::Flag => "true or false",
         Kind::Integer(..) => "a whole number",
-        Kind::Size(..) => "a size",
-        Kind::Period(..) => "a duration",
+        Kind::Size(..) | Kind::SizeOrNone(..) => "a size",
+        Kind::Period(..) | Kind::PeriodOrNone(..) => "a duration",
+        Kind::WordOrPeriod(..) => "a word or a duration",
         Kind::Word(_) | Kind::WordOrSection(..) => "a word",
         Kind::Path => "a path",
         Kind::Texts | Kind::Patterns => "text",
@@ -151,8 +183,9 @@ pub(super) fn example(setting: &Setting) -> Cow<'static, str> {
         Kind::Text(..) => "text".into(),
         Kind::Flag => "true".into(),
         Kind::Integer(min, _) => min.to_string().into(),
-        Kind::Size(..) => "\"16 MiB\"".into(),
-        Kind::Period(..) => "\"10s\"".into(),
+        Kind::Size(..) | Kind::SizeOrNone(..) => "\"16 MiB\"".into(),
+        Kind::Period(..) | Kind::PeriodOrNone(..) => "\"10s\"".into(),
+        Kind::WordOrPeriod(..) => "\"100ms\"".into(),
         Kind::Word(words) | Kind::WordOrSection(words, _) => {
             words().first().copied().unwrap_or_default().into()
         }
@@ -165,13 +198,16 @@ pub(super) fn example(setting: &Setting) -> Cow<'static, str> {
 
 /// What a setting takes, as people are told.
 pub(super) fn range(setting: &Setting) -> Option<String> {
-    let period = |milliseconds| Period(std::time::Duration::from_millis(milliseconds));
     match setting.kind {
         Kind::Integer(min, max) => Some(format!("{min} – {max}")),
         Kind::Size(0, SIZE_MAX) => None,
         Kind::Size(min, SIZE_MAX) => Some(format!("{} or more", Size(min))),
         Kind::Size(min, max) => Some(format!("{} – {}", Size(min), Size(max))),
-        Kind::Period(min, max) => Some(format!("{} – {}", period(min), period(max))),
+        Kind::Period(min, max) => Some(format!("{} – {}", of_ms(min), of_ms(max))),
+        Kind::SizeOrNone(min, SIZE_MAX) => Some(format!("0, or {} or more", Size(min))),
+        Kind::SizeOrNone(min, max) => Some(format!("0, or {} – {}", Size(min), Size(max))),
+        Kind::PeriodOrNone(min, max) => Some(format!("0, or {} – {}", of_ms(min), of_ms(max))),
+        Kind::WordOrPeriod(word, min, max) => Some(format!("`{word}`, or {} – {}", of_ms(min), of_ms(max))),
         Kind::Flag => Some("`true` · `false`".to_owned()),
         Kind::Word(words) => {
             Some(words().iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" · "))

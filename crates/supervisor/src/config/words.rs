@@ -81,11 +81,8 @@ impl Words for Backpressure {
 }
 
 impl Words for OnFull {
-    const WORDS: &'static [(&'static str, Self)] = &[("block", Self::Block), ("drop", Self::Drop)];
-
-    fn refuse(word: &str) -> Option<Fault> {
-        (word == "drop_oldest").then(|| not_yet("write `block`, or `drop` to drop the newest"))
-    }
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("block", Self::Block), ("drop", Self::Drop), ("drop_oldest", Self::DropOldest)];
 }
 
 impl Words for Oversize {
@@ -145,6 +142,17 @@ pub(super) enum Compression {
 
 impl Words for Compression {
     const WORDS: &'static [(&'static str, Self)] = &[("gzip", Self::Gzip), ("none", Self::None)];
+}
+
+/// `queue.compression`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    None,
+    Gzip,
+}
+
+impl Words for Packing {
+    const WORDS: &'static [(&'static str, Self)] = &[("none", Self::None), ("gzip", Self::Gzip)];
 }
 
 /// `signature_version`.
@@ -219,8 +227,8 @@ mod tests {
             "is not a word known here; did you mean `dead_letter`? write `dead_letter`, `truncate` or `drop`",
         );
         check::<OnFull>(
-            "drop_oldest",
-            "is not available in this version yet; write `block`, or `drop` to drop the newest",
+            "drop-oldest",
+            "is not a word known here; did you mean `drop_oldest`? write `block`, `drop` or `drop_oldest`",
         );
         check::<InputType>("http", "is not available in this version yet; write `file` or `stdin`");
         check::<OutputType>("sqs", "is not a word known here; write `kinesis`");

@@ -62,6 +62,12 @@ struct QueueSummary {
     min_free_bytes: u64,
     on_full: &'static str,
     strict_ordering: bool,
+    compression: &'static str,
+    max_age_ms: Option<u128>,
+    retain_ms: Option<u128>,
+    retain_size_bytes: Option<u64>,
+    /// Nothing: a batch is durable before it counts as acknowledged.
+    sync_ms: Option<u128>,
 }
 
 impl Summary {
@@ -136,6 +142,7 @@ impl QueueSummary {
         let on_full = match queue.on_full {
             OnFull::Block => "block",
             OnFull::Drop => "drop",
+            OnFull::DropOldest => "drop_oldest",
         };
         Self {
             directory: Directory::new(queue.path.join(&output.id), rooms.get(&queue.path)),
@@ -146,6 +153,11 @@ impl QueueSummary {
             min_free_bytes: queue.free_bytes_min,
             on_full,
             strict_ordering: queue.strict_ordering,
+            compression: if queue.pack.is_some() { "gzip" } else { "none" },
+            max_age_ms: queue.max_age.map(|period| period.as_millis()),
+            retain_ms: queue.retain.map(|period| period.as_millis()),
+            retain_size_bytes: queue.retain_bytes_max,
+            sync_ms: queue.sync_every.map(|period| period.as_millis()),
         }
     }
 }
@@ -218,14 +230,16 @@ impl fmt::Display for QueueSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let used = match (self.mode, self.backpressure_ms) {
             ("always", _) => "for every batch".to_owned(),
-            (_, Some(milliseconds)) => {
-                let milliseconds = u64::try_from(milliseconds).unwrap_or(u64::MAX);
-                let after = Period(std::time::Duration::from_millis(milliseconds));
-                format!("when the output is unhealthy or has pushed back for {after}")
+            (_, Some(after)) => {
+                format!("when the output is unhealthy or has pushed back for {}", period(after))
             }
             _ => "when the output is unhealthy".to_owned(),
         };
-        let then = if self.on_full == "block" { "inputs wait" } else { "new batches are dropped" };
+        let then = match self.on_full {
+            "block" => "inputs wait",
+            "drop" => "new batches are dropped",
+            _ => "the oldest batches are given up",
+        };
         write!(
             f,
             "queue {}, {used}\n        up to {} in files of {}, {} kept free; when full, {then}",
@@ -237,6 +251,28 @@ impl fmt::Display for QueueSummary {
         if !self.strict_ordering {
             f.write_str("; new events pass what is queued")?;
         }
+        if self.compression == "gzip" {
+            f.write_str("; packed on disk")?;
+        }
+        if let Some(age) = self.max_age_ms {
+            write!(f, "; batches older than {} are given up", period(age))?;
+        }
+        match (self.retain_ms, self.retain_size_bytes) {
+            (None, None) => {}
+            (Some(time), None) => write!(f, "; delivered ones are kept for {}", period(time))?,
+            (None, Some(size)) => write!(f, "; delivered ones are kept up to {}", Size(size))?,
+            (Some(time), Some(size)) => {
+                write!(f, "; delivered ones are kept for {}, up to {}", period(time), Size(size))?;
+            }
+        }
+        if let Some(interval) = self.sync_ms {
+            let interval = period(interval);
+            write!(f, "; synced within {interval}, which is what a power failure may cost")?;
+        }
         Ok(())
     }
+}
+
+fn period(milliseconds: u128) -> Period {
+    Period(std::time::Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX)))
 }

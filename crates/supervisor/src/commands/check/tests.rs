@@ -60,6 +60,29 @@ DIR/millpond.yaml: the configuration is good: no problems, no warnings
 }
 
 #[test]
+fn the_policies_of_a_queue_are_explained() {
+    let policies = |queue: &str| {
+        let (_, told) = check_text(&format!(
+            "inputs: {{ pipe: {{ type: stdin }} }}\n\
+             outputs: {{ main: {OUTPUT}, compression: none, backpressure: queue, queue: {{ {queue} }} }} }}\n"
+        ));
+        let line =
+            told.lines().find_map(|line| line.split_once("when full, ")).map(|(_, rest)| rest.to_owned());
+        line.unwrap_or_else(|| panic!("{told}"))
+    };
+    assert_eq!(policies(""), "inputs wait");
+    assert_eq!(
+        policies(
+            "on_full: drop_oldest, compression: gzip, max_age: 7d, retain: 36h, retain_size: 1 GiB, sync: 100ms"
+        ),
+        "the oldest batches are given up; packed on disk; batches older than 7d are given up; delivered ones are \
+         kept for 36h, up to 1 GiB; synced within 100ms, which is what a power failure may cost"
+    );
+    assert_eq!(policies("retain: 1h"), "inputs wait; delivered ones are kept for 1h");
+    assert_eq!(policies("retain_size: 64 MiB"), "inputs wait; delivered ones are kept up to 64 MiB");
+}
+
+#[test]
 fn a_directory_that_cannot_be_used_is_a_problem_of_the_machine() {
     let (outcome, told) = check_text(&format!(
         "data_dir: DIR/file/data\ninputs: {{ pipe: {{ type: stdin }} }}\noutputs: {{ main: {OUTPUT} }} }}\n"

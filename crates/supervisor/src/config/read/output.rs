@@ -11,7 +11,7 @@ use crate::config::tree::Entry;
 use crate::config::units::Fault;
 use crate::config::words::{AuthMethod, Compression, OutputType, RandomKey, SignatureVersion};
 
-use super::queue;
+use super::queue::{self, Around};
 
 /// Reads an output. What is wrong goes to the context; the result is good only if nothing went there.
 pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_dir: &Path) -> Option<Output> {
@@ -23,6 +23,7 @@ pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_di
     let format = format(&section);
     let (region, endpoint) = address(&section);
     let max_record_size = section.size("max_record_size");
+    let flush_period = section.period("flush_period");
     let queue = section.section("queue");
     if backpressure != Backpressure::Queue && section.is_given("queue") {
         section.warning(
@@ -43,10 +44,10 @@ pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_di
         endpoint,
         auth: auth(&section.section("auth")),
         backpressure,
-        queue: queue::queue(&queue, data_dir, max_record_size),
+        queue: queue::queue(&queue, Around { data_dir, format, max_record_size, flush_period }),
         concurrency: number(section.integer("concurrency")),
         max_record_size: usize::try_from(max_record_size).unwrap_or(usize::MAX),
-        flush_period: section.period("flush_period"),
+        flush_period,
         format,
         compression_level: u8::try_from(section.integer("compression_level")).unwrap_or(u8::MAX),
         records_per_flush: usize::try_from(section.integer("records_per_flush")).unwrap_or(usize::MAX),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use millpond_kinesis::limits::REQUEST_BYTES_TARGET;
 
-use crate::config::checked::{QueueMode, QueueOptions};
+use crate::config::checked::{Format, QueueMode, QueueOptions};
 use crate::config::section::Section;
 use crate::config::settings::QUEUE_BYTES_MIN;
-use crate::config::units::{Fault, Size};
-use crate::config::words::Mode;
+use crate::config::units::{Fault, Period, Size};
+use crate::config::words::{Mode, Packing};
 
 /// Segments that must fit into a queue: one being written, one being read, one being given back, and one of slack.
 /// The queue itself never uses a larger part of its size for one segment.
@@ -18,23 +18,97 @@ const SEGMENTS_MIN: u64 = 4;
 /// Smallest segment that a small queue is given where the file does not say.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 
+/// gzip level at which batches are packed on disk. The one thread that writes the queue packs too, so it must be fast.
+const PACK_LEVEL: u8 = 3;
+
 // A request of several records always fits; only a large record asks for a large queue.
 const _: () = assert!(REQUEST_BYTES_TARGET as u64 * SEGMENTS_MIN <= QUEUE_BYTES_MIN);
 
+/// Settings around the queue that go together with its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) data_dir: &'a Path,
+    pub(super) format: Format,
+    pub(super) max_record_size: u64,
+    pub(super) flush_period: Duration,
+}
+
 /// Reads the settings of a queue. What is wrong goes to the context.
-pub(super) fn queue(section: &Section<'_>, data_dir: &Path, max_record_size: u64) -> QueueOptions {
+pub(super) fn queue(section: &Section<'_>, around: Around<'_>) -> QueueOptions {
     let size_bytes_max = section.size("max_size");
     let mode = mode(section);
-    check_size(section, size_bytes_max, max_record_size);
+    check_size(section, size_bytes_max, around.max_record_size);
+    let segment_bytes_max = segment_size(section, size_bytes_max);
+    let sync_every = section.period_instead("sync");
     QueueOptions {
         mode,
-        path: section.path("path").unwrap_or_else(|| data_dir.join("queues")),
-        segment_bytes_max: segment_size(section, size_bytes_max),
+        path: section.path("path").unwrap_or_else(|| around.data_dir.join("queues")),
+        segment_bytes_max,
         size_bytes_max,
         free_bytes_min: section.size("min_free"),
         on_full: section.word("on_full").unwrap_or_default(),
         strict_ordering: section.flag("strict_ordering"),
+        pack: pack(section, around.format),
+        max_age: max_age(section, around.flush_period, sync_every),
+        retain: Some(section.period("retain")).filter(|period| !period.is_zero()),
+        retain_bytes_max: retain_size(section, segment_bytes_max),
+        sync_every,
     }
+}
+
+/// The level at which batches are packed, where that does anything.
+fn pack(section: &Section<'_>, format: Format) -> Option<u8> {
+    match (section.word("compression").unwrap_or(Packing::None), format) {
+        (Packing::None, _) => None,
+        (Packing::Gzip, Format::Ndjson | Format::Event) => Some(PACK_LEVEL),
+        (Packing::Gzip, Format::Gzip) => {
+            let fault = Fault::new(
+                "has no effect: the output's records are gzip already, and are queued as they are",
+                "set `compression: none` of the output, or remove it",
+            );
+            section.warning("compression", fault);
+            None
+        }
+    }
+}
+
+/// A batch must have the time to be read before it is too old.
+fn max_age(section: &Section<'_>, flush_period: Duration, sync_every: Option<Duration>) -> Option<Duration> {
+    let max_age = Some(section.period("max_age")).filter(|period| !period.is_zero())?;
+    if max_age < flush_period {
+        let flush_period = Period(flush_period);
+        let fault = Fault::new(
+            format!(
+                "is shorter than the `flush_period` of {flush_period}: an event may wait that long before it is queued at all"
+            ),
+            format!("give at least \"{flush_period}\", or lower `flush_period`"),
+        );
+        section.problem("max_age", fault);
+    }
+    if let Some(sync_every) = sync_every.filter(|sync_every| max_age <= *sync_every) {
+        let sync_every = Period(sync_every);
+        let fault = Fault::new(
+            format!(
+                "is no longer than the `sync` of {sync_every}: a batch is read back only after its sync, and would be too old by then"
+            ),
+            format!("give more than \"{sync_every}\", or lower `sync`"),
+        );
+        section.problem("max_age", fault);
+    }
+    Some(max_age)
+}
+
+fn retain_size(section: &Section<'_>, segment_bytes_max: u64) -> Option<u64> {
+    let bytes_max = Some(section.size("retain_size")).filter(|bytes| *bytes > 0)?;
+    if bytes_max < segment_bytes_max {
+        let segment = Size(segment_bytes_max);
+        let fault = Fault::new(
+            format!("keeps next to nothing: files of up to {segment} are kept or removed as a whole"),
+            format!("give at least \"{segment}\", or lower `max_segment_size`"),
+        );
+        section.warning("retain_size", fault);
+    }
+    Some(bytes_max)
 }
 
 fn mode(section: &Section<'_>) -> QueueMode {

@@ -4,12 +4,16 @@
 //! A batch has one of two keys. `Live` batches come from the inputs, `Queued` ones are read back from the queue.
 //! The machine knows neither their bytes nor their events.
 
+mod messages;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::checked::{Backpressure, OnFull, QueueMode};
 use crate::health::{Health, Name, PutHealth, Verdict};
 use crate::window::Window;
+
+pub use messages::{Action, DropReason, Event, Key, Policy, PutResult};
 
 /// Bounds of the delay before a failed put is tried again while the output is up; it doubles with every attempt.
 const RETRY_DELAY_FIRST: Duration = Duration::from_millis(200);
@@ -18,125 +22,10 @@ const RETRY_DELAY_MIN: Duration = Duration::from_millis(20);
 
 /// Batches that wait in memory, besides those in flight.
 const LIVE_MAX: usize = 4;
-/// Batches handed to the queue and not yet durable. More than one, so that they share a sync.
+/// Batches handed to the queue that it has not taken yet. More than one, so that they share a sync.
 const SPOOLS_MAX: usize = 8;
 /// Queued batches that are held ready beyond those that may fly.
 const READ_AHEAD: usize = 2;
-
-/// A batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
-    /// From the inputs, by its number since the start.
-    Live(u64),
-    /// From the queue, by its sequence there.
-    Queued(u64),
-}
-
-/// The settings that decide.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    /// What happens while the output cannot take batches.
-    pub backpressure: Backpressure,
-    /// When batches go through the queue.
-    pub queue_mode: QueueMode,
-    /// What is queued goes before what is new.
-    pub strict_ordering: bool,
-    /// What happens when the queue is full.
-    pub on_full: OnFull,
-    /// Most puts in flight.
-    pub concurrency: u32,
-}
-
-/// Something happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// Nothing but time has passed.
-    Time,
-    /// The inputs gave a batch. Numbers grow.
-    Live(u64),
-    /// A put ended.
-    Put {
-        /// The batch.
-        key: Key,
-        /// How.
-        result: PutResult,
-    },
-    /// The shards were looked at.
-    Verified(Verdict),
-    /// A live batch is durable in the queue.
-    Spooled(u64),
-    /// Whether the queue takes batches; those it was given before wait inside it.
-    QueueRoom(bool),
-    /// A batch was read back.
-    Read(u64),
-    /// The reading that was asked for is over; `more`: there are batches behind those it gave.
-    ReadDone {
-        /// Whether durable batches remain unread.
-        more: bool,
-    },
-    /// No input will give a batch any more.
-    InputsEnded,
-    /// Finish what flies, keep the rest, send nothing new from the queue.
-    Stop,
-    /// The time for stopping is over: no put that flies will be answered any more.
-    GiveUp,
-}
-
-/// How a put ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PutResult {
-    /// Every record of the batch has its fate; nothing is left to send.
-    pub finished: bool,
-    /// At least one record was accepted or refused for good.
-    pub progressed: bool,
-    /// What it says of the way to the service.
-    pub health: PutHealth,
-    /// When it began.
-    pub since: Duration,
-}
-
-/// Something to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Send (what is left of) the batch, once.
-    Put(Key),
-    /// Every record of the batch has its fate: acknowledge it and forget it.
-    Done(Key),
-    /// Give the live batch to the queue.
-    Spool(u64),
-    /// Drop the live batch by policy, and count it.
-    Drop(u64, DropReason),
-    /// Let go of a live batch that is neither delivered nor durable: its input keeps its position.
-    Abandon(u64),
-    /// Let go of a queued batch: it stays in the queue.
-    Forget(u64),
-    /// Look at the shards.
-    Verify,
-    /// Read up to this many batches from the queue.
-    Read(usize),
-    /// All is done that will be done.
-    Finished,
-}
-
-/// Why a batch was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DropReason {
-    /// `backpressure: drop` while the output was unhealthy.
-    Unhealthy,
-    /// `on_full: drop` while the queue was full.
-    QueueFull,
-}
-
-impl DropReason {
-    /// The `reason` label of metrics and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unhealthy => "output_unhealthy",
-            Self::QueueFull => "queue_full",
-        }
-    }
-}
 
 /// Where a batch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +38,7 @@ enum Stage {
     Flying {
         attempt: u32,
     },
-    /// Given to the queue, not yet durable.
+    /// Given to the queue, which has not taken it yet.
     Spooling,
 }
 
@@ -164,12 +53,18 @@ pub struct Forwarder {
     rng: fastrand::Rng,
     live: BTreeMap<u64, Stage>,
     queued: BTreeMap<u64, Stage>,
-    /// Durable batches that were not read yet.
+    /// What the queue holds ends before this sequence …
+    spooled_end: u64,
+    /// … and before this one, where it can be read.
+    readable_end: u64,
+    /// Batches that can be read and were not read yet.
     unread: bool,
     reading: bool,
-    /// A batch became durable after the reading that goes on had begun, which may have missed it.
-    spooled_while_reading: bool,
+    /// A batch became readable after the reading that goes on had begun, which may have missed it.
+    readable_while_reading: bool,
     queue_room: bool,
+    /// What waits in the queue for room was taken back, or will be.
+    withdrawing: bool,
     /// Since when a live batch has waited for a permit while the output was up.
     slow_since: Option<Duration>,
     inputs_ended: bool,
@@ -181,9 +76,10 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// A machine for an output whose queue holds `backlog` undelivered batches or not; `seed` decides its jitter.
+    /// A machine for an output whose queue holds undelivered batches below the sequence `backlog`, or none if that is
+    /// 0. Nothing of it counts as readable before an [`Event::Readable`]. `seed` decides the jitter.
     #[must_use]
-    pub fn new(policy: Policy, backlog: bool, seed: u64) -> Self {
+    pub fn new(policy: Policy, backlog: u64, seed: u64) -> Self {
         Self {
             health: Health::new(policy.concurrency, seed),
             window: Window::new(policy.concurrency),
@@ -191,10 +87,13 @@ impl Forwarder {
             policy,
             live: BTreeMap::new(),
             queued: BTreeMap::new(),
-            unread: backlog,
+            spooled_end: backlog,
+            readable_end: 0,
+            unread: false,
             reading: false,
-            spooled_while_reading: false,
+            readable_while_reading: false,
             queue_room: true,
+            withdrawing: false,
             slow_since: None,
             inputs_ended: false,
             stopping: false,
@@ -219,7 +118,7 @@ impl Forwarder {
     /// Does the queue hold, or is it about to hold, batches that are not delivered?
     #[must_use]
     pub fn has_backlog(&self) -> bool {
-        self.unread || !self.queued.is_empty() || self.spools() > 0
+        self.has_unread() || !self.queued.is_empty() || self.spools() > 0
     }
 
     /// Is the time for stopping over?
@@ -259,8 +158,13 @@ impl Forwarder {
             Event::Live(id) => self.on_live(id),
             Event::Put { key, result } => self.on_put(now, key, result, actions),
             Event::Verified(verdict) => self.on_verified(now, verdict),
-            Event::Spooled(id) => self.on_spooled(id),
-            Event::QueueRoom(room) => self.queue_room = room,
+            Event::Spooled { id, sequence } => self.on_spooled(id, sequence),
+            Event::Readable(end) => self.on_readable(end),
+            Event::Withdrawn(id) => self.on_withdrawn(now, id),
+            Event::QueueRoom(room) => {
+                self.queue_room = room;
+                self.withdrawing &= !room;
+            }
             Event::Read(sequence) => {
                 let known = self.queued.insert(sequence, FRESH);
                 assert!(known.is_none(), "batch {sequence} was read twice");
@@ -268,11 +172,11 @@ impl Forwarder {
             Event::ReadDone { more } => {
                 assert!(self.reading, "an answer to a read that was not asked for");
                 self.reading = false;
-                self.unread = more || std::mem::take(&mut self.spooled_while_reading);
+                self.unread = more || std::mem::take(&mut self.readable_while_reading);
             }
             Event::InputsEnded => self.inputs_ended = true,
             Event::Stop => self.stopping = true,
-            Event::GiveUp => self.give_up(now),
+            Event::GiveUp => self.give_up(now, actions),
         }
         if self.health.on_time(now) {
             actions.push(Action::Verify);
@@ -332,11 +236,34 @@ impl Forwarder {
         }
     }
 
-    fn on_spooled(&mut self, id: u64) {
+    fn on_spooled(&mut self, id: u64, sequence: u64) {
         let stage = self.live.remove(&id);
-        assert_eq!(stage, Some(Stage::Spooling), "batch {id} became durable without having been spooled");
+        assert_eq!(stage, Some(Stage::Spooling), "the queue took batch {id} without having been given it");
+        assert!(sequence >= self.spooled_end, "sequences grow");
+        self.spooled_end = sequence + 1;
+    }
+
+    /// IMPORTANT: only this makes batches unread. That the queue has taken one does not yet mean that a reader finds it,
+    /// and a reading that finds nothing is not repeated.
+    fn on_readable(&mut self, end: u64) {
+        assert!(end >= self.readable_end, "what can be read stays readable");
+        self.readable_end = end;
         self.unread = true;
-        self.spooled_while_reading = self.reading;
+        self.readable_while_reading = self.reading;
+    }
+
+    fn on_withdrawn(&mut self, now: Duration, id: u64) {
+        let stage = self.live.insert(id, Stage::Ready { attempt: 0, due: now });
+        assert_eq!(
+            stage,
+            Some(Stage::Spooling),
+            "the queue gave batch {id} back without having been given it"
+        );
+    }
+
+    /// Does the queue hold batches that were not read yet, readable already or not?
+    fn has_unread(&self) -> bool {
+        self.unread || self.readable_end < self.spooled_end
     }
 
     fn spools(&self) -> usize {
@@ -459,7 +386,7 @@ impl Forwarder {
 
     fn finish(&mut self, actions: &mut Vec<Action>) {
         let idle = self.live.is_empty() && self.queued.is_empty() && !self.reading;
-        let drained = self.stopping || !self.unread;
+        let drained = self.stopping || !self.has_unread();
         if self.inputs_ended && idle && drained && !self.finished {
             self.finished = true;
             actions.push(Action::Finished);
@@ -480,9 +407,14 @@ impl Forwarder {
             self.live.remove(&id);
             actions.push(Action::Abandon(id));
         }
+        if !self.queue_room && self.spools() > 0 && !std::mem::replace(&mut self.withdrawing, true) {
+            actions.push(Action::Withdraw);
+        }
     }
 
-    fn give_up(&mut self, now: Duration) {
+    /// What flies, or waits for a queue that does not answer, is let go of. The queue may still take it: then its input
+    /// gives it again, once too often.
+    fn give_up(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.stopping = true;
         self.given_up = true;
         self.reading = false;
@@ -490,6 +422,9 @@ impl Forwarder {
             if let Stage::Flying { attempt } = *stage {
                 *stage = Stage::Ready { attempt, due: now };
             }
+        }
+        for (id, _) in self.live.extract_if(.., |_, stage| *stage == Stage::Spooling) {
+            actions.push(Action::Abandon(id));
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Performs what the [forwarder](crate::forwarder) of one output decides, and tells it what happened. Decides nothing.
 
+mod said;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use millpond_kinesis::{Batch, Class, Failure, Pending, Verification};
-use millpond_queue::{Frame, Fs, Reader, Sequence};
+use millpond_kinesis::{Batch, Pending, Verification};
+use millpond_queue::{self as queue, Frame, Fs, Reader, Sequence, Tally};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -14,11 +15,11 @@ use crate::assembler::Encoding;
 use crate::backlog::{self, Content, Reading};
 use crate::chunk::Receipt;
 use crate::dead_letters::Reason;
-use crate::failure_log::FailureLog;
 use crate::forwarder::{Action, DropReason, Event, Forwarder, Key};
-use crate::health::{Name, Verdict};
+use crate::health::Verdict;
 use crate::put::{PutDone, Sender, events_of};
-use crate::queue_thread::{Append, CloseFailed, QueueGone, QueueThread};
+use crate::queue_thread::{Append, CloseFailed, GivenUp, QueueGone, QueueThread, Report};
+use said::Said;
 
 /// Whether the process runs or stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +36,10 @@ pub enum Notice {
     Put(Key, PutDone),
     /// The shards were looked at.
     Verified(Verification),
-    /// A live batch is durable in the queue.
-    Spooled(u64),
-    /// Whether the queue takes batches, and why not.
-    QueueRoom(Result<(), String>),
+    /// The queue has taken a live batch, or gives it back.
+    Spooled(u64, Option<Sequence>),
+    /// What the queue's thread reports.
+    Queue(Report),
     /// Batches were read back.
     Read(Reading),
 }
@@ -65,6 +66,8 @@ pub struct Driver {
     batches: HashMap<Key, Held>,
     next_id: u64,
     start: Instant,
+    /// What the queue gave up last: everything below a sequence, and by which policy.
+    given_up: (Sequence, queue::DropReason),
     said: Said,
 }
 
@@ -75,21 +78,8 @@ struct Held {
     pending: Pending,
     receipts: Vec<Receipt>,
     may_have_arrived: bool,
-}
-
-/// What the log knows.
-#[derive(Debug)]
-struct Said {
-    name: Name,
-    since: Duration,
-    reason: String,
-    /// That the output is unhealthy was said, and not yet that it is no longer.
-    down: bool,
-    backlog: bool,
-    /// That the queue is full was said, and not yet that it is no longer.
-    full: bool,
-    throttled: bool,
-    failures: FailureLog,
+    /// The queue has given it up meanwhile. It is sent all the same; if that fails until the stop, it is lost.
+    given_up: Option<queue::DropReason>,
 }
 
 /// Why an output stopped forwarding before it was told to.
@@ -115,16 +105,7 @@ impl Driver {
         (notify, notices): (mpsc::UnboundedSender<Notice>, mpsc::UnboundedReceiver<Notice>),
         phase: watch::Receiver<Phase>,
     ) -> Self {
-        let said = Said {
-            name: machine.health().name(),
-            since: Duration::ZERO,
-            reason: String::new(),
-            down: false,
-            backlog: machine.has_backlog(),
-            full: false,
-            throttled: false,
-            failures: FailureLog::default(),
-        };
+        let said = Said::new(Arc::clone(&sender.id), Arc::clone(&sender.counters), &machine);
         Self {
             machine,
             sender,
@@ -138,6 +119,7 @@ impl Driver {
             batches: HashMap::new(),
             next_id: 0,
             start: Instant::now(),
+            given_up: (Sequence(0), queue::DropReason::Full),
             said,
         }
     }
@@ -152,7 +134,13 @@ impl Driver {
         self.batches.clear();
         if let Some(Backlog { queue, reader }) = self.backlog.take() {
             drop(reader);
-            match tokio::task::spawn_blocking(|| queue.close()).await {
+            let closed = tokio::task::spawn_blocking(|| queue.close()).await;
+            while let Ok(notice) = self.notices.try_recv() {
+                if let Notice::Queue(Report::GivenUp(given_up)) = notice {
+                    self.on_given_up(given_up);
+                }
+            }
+            match closed {
                 Ok(Ok(())) => {}
                 Ok(Err(CloseFailed::Gone(gone))) => return outcome.and(Err(gone.into())),
                 Ok(Err(error)) => {
@@ -177,7 +165,7 @@ impl Driver {
                     }
                     self.perform(action)?;
                 }
-                self.say_changes();
+                self.said.changes(self.start.elapsed(), &self.machine);
             }
             let give_up_at = match *self.phase.borrow() {
                 Phase::Stop(at) if !self.machine.has_given_up() => Some(at),
@@ -217,27 +205,40 @@ impl Driver {
 
     fn hold(&mut self, key: Key, batch: Batch, receipts: Vec<Receipt>) {
         let pending = Pending::all(&batch);
-        let held = Held { batch: Arc::new(batch), pending, receipts, may_have_arrived: false };
+        let given_up = match (key, self.given_up) {
+            // It was being read when the queue gave it up.
+            (Key::Queued(sequence), (below, reason)) if Sequence(sequence) < below => Some(reason),
+            _ => None,
+        };
+        let held = Held { batch: Arc::new(batch), pending, receipts, may_have_arrived: false, given_up };
         let known = self.batches.insert(key, held);
         assert!(known.is_none(), "{key:?} is held twice");
     }
 
     fn on_notice(&mut self, notice: Notice) -> Result<Option<Event>, DriveError> {
-        let from_the_queue = matches!(notice, Notice::Spooled(_) | Notice::QueueRoom(_));
+        let from_the_queue = matches!(notice, Notice::Spooled(..) | Notice::Queue(_));
         if self.machine.has_given_up() && !from_the_queue {
             return Ok(None);
         }
         match notice {
             Notice::Put(key, done) => Ok(Some(self.on_put(key, done))),
             Notice::Verified(verification) => Ok(Some(Event::Verified(self.on_verified(verification)))),
-            Notice::Spooled(id) => {
+            // It came too late, and its input will give it again.
+            Notice::Spooled(id, _) if !self.batches.contains_key(&Key::Live(id)) => Ok(None),
+            Notice::Spooled(id, None) => Ok(Some(Event::Withdrawn(id))),
+            Notice::Spooled(id, Some(Sequence(sequence))) => {
                 self.sender.counters.spooled_batches.add(1);
                 self.settle(Key::Live(id));
-                Ok(Some(Event::Spooled(id)))
+                Ok(Some(Event::Spooled { id, sequence }))
             }
-            Notice::QueueRoom(room) => {
-                self.say_room(&room);
+            Notice::Queue(Report::Readable(Sequence(end))) => Ok(Some(Event::Readable(end))),
+            Notice::Queue(Report::Room(room)) => {
+                self.said.room(self.start.elapsed(), &room);
                 Ok(Some(Event::QueueRoom(room.is_ok())))
+            }
+            Notice::Queue(Report::GivenUp(given_up)) => {
+                self.on_given_up(given_up);
+                Ok(None)
             }
             Notice::Read(reading) => self.on_read(reading).map(Some),
         }
@@ -245,7 +246,7 @@ impl Driver {
 
     fn on_put(&mut self, key: Key, done: PutDone) -> Event {
         if let Some(failure) = &done.failure {
-            self.say_failure(failure);
+            self.said.failure(self.start.elapsed(), failure);
         }
         if let Some(held) = self.batches.get_mut(&key) {
             held.may_have_arrived = done.failure.is_some_and(|failure| failure.may_have_arrived);
@@ -267,18 +268,11 @@ impl Driver {
                 Verdict::Unknown
             }
             Verification::NotCovered { reason } => {
-                if self.said.failures.note(self.start.elapsed(), "shards-not-covered").is_some() {
-                    tracing::warn!(
-                        output,
-                        reason,
-                        "the open shards do not cover the hash range: nothing is sent yet"
-                    );
-                }
-                self.said.reason = reason;
+                self.said.shards_not_covered(self.start.elapsed(), reason);
                 Verdict::Bad
             }
             Verification::Down(failure) => {
-                self.say_failure(&failure);
+                self.said.failure(self.start.elapsed(), &failure);
                 Verdict::Bad
             }
         }
@@ -344,6 +338,11 @@ impl Driver {
                 self.settle(key);
             }
             Action::Spool(id) => self.spool(id)?,
+            Action::Withdraw => {
+                if let Some(backlog) = &self.backlog {
+                    backlog.queue.withdraw()?;
+                }
+            }
             Action::Drop(id, reason) => self.drop_batch(id, reason),
             Action::Abandon(id) => {
                 if let Some(held) = self.batches.remove(&Key::Live(id)) {
@@ -351,7 +350,12 @@ impl Driver {
                 }
             }
             Action::Forget(sequence) => {
-                self.batches.remove(&Key::Queued(sequence));
+                if let Some(held) = self.batches.remove(&Key::Queued(sequence))
+                    && let Some(reason) = held.given_up
+                {
+                    let events = events_of(&held.batch, held.pending.len());
+                    self.count_given_up(reason, Tally { batches: 1, events, ..Tally::default() });
+                }
             }
             Action::Verify => {
                 let (output, notify) = (self.sender.output.clone(), self.notify.clone());
@@ -393,8 +397,8 @@ impl Driver {
             Arc::new(held.batch.subset(held.pending.indexes()))
         };
         let notify = self.notify.clone();
-        let on_durable = Box::new(move |_| drop(notify.send(Notice::Spooled(id))));
-        let append = Append { info: backlog::info_of(&batch), payload: batch.to_payload(), on_durable };
+        let on_kept = Box::new(move |sequence| drop(notify.send(Notice::Spooled(id, sequence))));
+        let append = Append { info: backlog::info_of(&batch), payload: batch.to_payload(), on_kept };
         Ok(backlog.queue.append(append)?)
     }
 
@@ -413,21 +417,12 @@ impl Driver {
         let Some(held) = self.batches.get(&Key::Live(id)) else { return };
         let events = events_of(&held.batch, held.pending.len());
         let counters = &self.sender.counters;
-        match reason {
-            DropReason::Unhealthy => counters.dropped_unhealthy.add(events),
-            DropReason::QueueFull => counters.dropped_queue_full.add(events),
-        }
-        if let Some(held_back) = self.said.failures.note(self.start.elapsed(), reason.as_str()) {
-            let (output, dropped_in_all) = (&*self.sender.id, counters.dropped());
-            tracing::warn!(
-                output,
-                reason = reason.as_str(),
-                events,
-                dropped_in_all,
-                held_back,
-                "events are dropped by policy"
-            );
-        }
+        let counter = match reason {
+            DropReason::Unhealthy => &counters.dropped_unhealthy,
+            DropReason::QueueFull => &counters.dropped_queue_full,
+        };
+        counter.add(events);
+        self.said.dropped(self.start.elapsed(), reason.as_str(), events, counter.get());
         self.settle(Key::Live(id));
     }
 
@@ -438,91 +433,37 @@ impl Driver {
         held.receipts.into_iter().for_each(Receipt::settle);
     }
 
-    /// A queue that drains at its limit is full and not full many times a second.
-    fn say_room(&mut self, room: &Result<(), String>) {
-        let output = &*self.sender.id;
-        match room {
-            Err(reason) => {
-                if let Some(held_back) = self.said.failures.note(self.start.elapsed(), "queue-full") {
-                    self.said.full = true;
-                    tracing::warn!(output, reason, held_back, "the queue takes no more batches for now");
-                }
+    /// The queue has given batches up. Those that are held here are sent all the same.
+    fn on_given_up(&mut self, GivenUp { reason, lost, below }: GivenUp) {
+        self.given_up = (below, reason);
+        for (key, held) in &mut self.batches {
+            if matches!(*key, Key::Queued(sequence) if Sequence(sequence) < below) {
+                held.given_up.get_or_insert(reason);
             }
-            Ok(()) if self.said.full => {
-                self.said.full = false;
-                tracing::info!(output, "the queue takes batches again");
-            }
-            Ok(()) => {}
+        }
+        if lost.batches > 0 {
+            self.count_given_up(reason, lost);
         }
     }
 
-    fn say_failure(&mut self, failure: &Failure) {
-        self.said.reason.clone_from(&failure.message);
-        if let Some(held_back) = self.said.failures.note(self.start.elapsed(), &kind_of(failure)) {
-            let (output, class, code) = (&*self.sender.id, failure.class.as_str(), failure.label());
-            let reason = &*failure.message;
-            tracing::warn!(output, class, code, held_back, reason, "a put or a look at the shards failed");
-        }
-    }
-
-    fn say_changes(&mut self) {
-        let output = &*self.sender.id;
-        let now = self.start.elapsed();
-        let name = self.machine.health().name();
-        if name != self.said.name {
-            let after_secs = (now - self.said.since).as_millis() as f64 / 1000.0;
-            let (state, was) = (name.to_string(), self.said.name.to_string());
-            self.said.since = now;
-            self.said.name = name;
-            match name {
-                // A probe that failed is no news beside its failure, which is said.
-                Name::Unhealthy if self.said.down => tracing::debug!(output, state, was, "still unhealthy"),
-                Name::Unhealthy => {
-                    self.said.down = true;
-                    let reason = &*self.said.reason;
-                    tracing::warn!(output, state, was, after_secs, reason, "the output is unhealthy");
-                }
-                Name::Verifying => tracing::debug!(output, state, was, after_secs, "verifying"),
-                Name::Recovering => {
-                    self.said.down = false;
-                    tracing::info!(output, state, was, after_secs, "puts are accepted");
-                }
-                Name::Healthy => {
-                    self.said.down = false;
-                    tracing::info!(output, state, was, after_secs, "the output is healthy");
-                    for (kind, held_back) in self.said.failures.clear() {
-                        tracing::info!(output, kind, held_back, "failures that were not said one by one");
-                    }
-                }
-            }
-        }
-        let throttled = self.machine.is_throttled();
-        if throttled != self.said.throttled {
-            self.said.throttled = throttled;
-            tracing::debug!(output, throttled, "the service asks to slow down, or no longer does");
-        }
-        let backlog = self.machine.has_backlog();
-        if backlog != self.said.backlog {
-            self.said.backlog = backlog;
-            if !backlog {
-                tracing::info!(
-                    output,
-                    delivered = self.sender.counters.delivered_events.get(),
-                    "the queue is empty"
-                );
-            }
-        }
+    fn count_given_up(&mut self, reason: queue::DropReason, lost: Tally) {
+        let counters = &self.sender.counters;
+        let counter = match reason {
+            queue::DropReason::Full => &counters.dropped_oldest,
+            queue::DropReason::Expired => &counters.expired,
+        };
+        counter.add(lost.events);
+        self.said.given_up(self.start.elapsed(), policy_name(reason), lost, counter.get());
     }
 }
 
-/// Failures of one kind are said now and then, a new kind at once. Throttling differs by shard and is one kind; apart from
-/// that, what a person would read as the same is the same: the words, not the call and not the numbers in them.
-fn kind_of(failure: &Failure) -> String {
-    if failure.class == Class::Throttled {
-        return failure.label().to_owned();
+/// The `reason` label of metrics and logs for what a queue gives up.
+#[must_use]
+pub fn policy_name(reason: queue::DropReason) -> &'static str {
+    match reason {
+        queue::DropReason::Full => "queue_full_oldest",
+        queue::DropReason::Expired => "expired",
     }
-    let words = failure.message.split_once(": ").map_or(&*failure.message, |(_, words)| words);
-    words.chars().filter(|char| !char.is_ascii_digit()).collect()
 }
 
 /// The next batch from the inputs, `None` when there will be none. Loses nothing when it is dropped half-way.
