@@ -67,21 +67,3 @@ async fn strict_ordering_holds_through_an_outage() {
     assert_eq!(last, Some(world.written - 1));
     world.finish(0).await;
 }
-
-/// A stop does not wait for room that does not come. What was not taken is read again, from where its chunk begins.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stop_with_a_full_queue() {
-    let settings = "flush_period: 50ms\nmax_record_size: \"256 KiB\"\ncompression: none\nbackpressure: queue\n\
-                    queue: { mode: error, max_size: \"8 MiB\", max_segment_size: \"1 MiB\" }";
-    let mut world = World::new(2, settings).await;
-    let down = world.fault("down");
-    world.write_lines(60_000);
-    world.start();
-    world.hear("a full queue", |said| said.message.contains("takes no more")).await;
-    let stopping = std::time::Instant::now();
-    world.stop().await;
-    assert!(stopping.elapsed() < Duration::from_secs(5), "it took {:?}", stopping.elapsed());
-    world.clear(down);
-    world.start();
-    world.finish(2_000).await;
-}
