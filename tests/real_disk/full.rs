@@ -1,5 +1,5 @@
 //! A disk that fills up during an outage: the queue takes no more and inputs wait; when space returns it goes on by
-//! itself, where none does the link makes room, and nothing is missing.
+//! itself, and nothing is missing.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -24,14 +24,6 @@ pub(crate) fn full_tmpfs() -> Outcome {
     disk::needs(&[])?;
     let (always, error) = crate::block_on(async {
         tokio::join!(space_returns("tmpfs", "always"), space_returns("tmpfs", "error"))
-    });
-    Ok(format!("{always}; {error}"))
-}
-
-pub(crate) fn full_for_good() -> Outcome {
-    disk::needs(&["ext4"])?;
-    let (always, error) = crate::block_on(async {
-        tokio::join!(no_space_returns("ext4", "always"), no_space_returns("tmpfs", "error"))
     });
     Ok(format!("{always}; {error}"))
 }
@@ -65,30 +57,5 @@ async fn space_returns(kind: &str, mode: &str) -> String {
     let (lines, missing, repeated) = (proof.written, proof.missing, proof.repeated);
     format!(
         "{mode}: {hog_mib} MiB taken and given back, {lines} lines, {missing} missing, {repeated} repeated"
-    )
-}
-
-/// No space returns. It is killed, starts on the full disk, and the link empties the queue.
-async fn no_space_returns(kind: &str, mode: &str) -> String {
-    let disk = Disk::new(kind, DISK_MIB);
-    let mut world = world(mode).await;
-    std::os::unix::fs::symlink(disk.at(), world.path("data")).unwrap();
-    let down = world.fault("down");
-    world.start();
-    world.live(Duration::from_secs(1), RATE).await;
-    let hog_mib = fill(&disk) >> 20;
-    live_until_said(&mut world, FULL).await;
-    assert!(world.has_said(NO_SPACE), "{:#?}", world.said);
-    world.kill_9().await;
-    world.start();
-    world.live(Duration::from_millis(500), RATE).await;
-    world.clear(down);
-    world.live(Duration::from_secs(1), RATE).await;
-    // The one kill may repeat all that was read in the seconds before it.
-    let written = world.written;
-    let proof = world.finish(written).await;
-    let (lines, missing, repeated) = (proof.written, proof.missing, proof.repeated);
-    format!(
-        "{kind}, {mode}: {hog_mib} MiB taken for good, killed, {lines} lines, {missing} missing, {repeated} repeated"
     )
 }
