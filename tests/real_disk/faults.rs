@@ -80,7 +80,8 @@ const FAULTS: [Fault; 17] = [
     ),
     // An input that starts syncs both of its files.
     Fault::of_writing("positions_eio", "fdatasync:error=EIO:when=3..4", &POSITIONS, &[NOT_SAVED, NOT_SAVED]),
-    Fault::of_reading("cursor_eio", "fdatasync:error=EIO:when=1..2", &CURSOR, &[NOT_WRITTEN, NOT_WRITTEN]),
+    // Such failures are said once in a while, with how many were held back.
+    Fault::of_reading("cursor_eio", "fdatasync:error=EIO:when=1..2", &CURSOR, &[NOT_WRITTEN]),
     Fault::of_reading(
         "read_eio",
         "pread64:error=EIO:when=1..2",
