@@ -25,6 +25,8 @@ const VERSION: u16 = 1;
 pub(crate) const HEADER_LEN: usize = 32;
 /// A new slot is this many zeros, so that small bodies never need new space.
 pub(crate) const SLOT_BYTES_MIN: usize = 4096;
+/// A billion saves a second take longer than a century to get here.
+const GENERATION_MAX: u64 = u64::MAX / 2;
 /// Behind the name of a slot that is in the making.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 const SUFFIXES: [&str; 2] = ["a", "b"];
@@ -285,7 +287,8 @@ fn decode(bytes: &[u8]) -> Slot<'_> {
     match rest.get(..word(16) as usize) {
         Some(body) if crc32fast::hash(body) == word(24) => {
             let generation = u64::from(word(8)) | u64::from(word(12)) << 32;
-            Slot::Valid(generation, body)
+            // No number of saves gets there: it was forged, and nothing could follow it.
+            if generation > GENERATION_MAX { Slot::Damaged } else { Slot::Valid(generation, body) }
         }
         _ => Slot::Damaged,
     }
