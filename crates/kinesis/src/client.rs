@@ -184,6 +184,11 @@ impl Cause {
 }
 
 impl Failure {
+    /// What happened and what to do, without the call that it happened to.
+    pub fn words(&self) -> &str {
+        self.message.split_once(": ").map_or(&*self.message, |(_, words)| words)
+    }
+
     /// The error code if there is one, else the cause: one short word for a metric's label.
     pub fn label(&self) -> &str {
         self.code.as_deref().unwrap_or(self.cause.as_str())

@@ -86,7 +86,7 @@ fn net_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a NetError> {
 
 /// There are no credentials to sign with. For want of them, somebody has to act; when their source
 /// cannot be reached, it may come back.
-fn no_credentials(context: Context<'_>, error: &CredentialsError, looked_in: &str) -> Failure {
+pub(super) fn no_credentials(context: Context<'_>, error: &CredentialsError, looked_in: &str) -> Failure {
     let code = source_code(error);
     let (class, what) = match error {
         CredentialsError::CredentialsNotLoaded(_) => {

@@ -28,6 +28,7 @@ use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::clock::Clock;
 use super::dial::{self, Dial, Forward, NetError, error_chain};
 use super::{Proxy, tls};
 use crate::client::Cause;
@@ -55,6 +56,7 @@ pub(super) struct Http {
 struct Shared {
     settings: HttpSettings,
     matcher: Matcher,
+    clock: Arc<Clock>,
     /// Plain HTTP needs no authorities, so it works where TLS cannot be set up.
     plain: Exchange,
     plain_proxied: Option<Exchange>,
@@ -88,8 +90,8 @@ impl fmt::Debug for Http {
 }
 
 impl Http {
-    /// `Err` is a sentence about the settings.
-    pub(super) fn new(settings: HttpSettings) -> Result<Http, String> {
+    /// `clock` is told what AWS' answers say of the time. `Err` is a sentence about the settings.
+    pub(super) fn new(settings: HttpSettings, clock: Arc<Clock>) -> Result<Http, String> {
         let matcher = matcher(&settings.proxy)?;
         if let Some(path) = &settings.ca_file {
             tls::read_pem(path)?;
@@ -99,8 +101,14 @@ impl Http {
             let forward = Forward { inner: dial::tcp(), proxy: proxy.uri().clone() };
             pool(&settings, forward, Some(proxy.uri()))
         });
-        let shared = Shared { settings, matcher, plain, plain_proxied, secure: Mutex::new(None) };
+        let shared = Shared { settings, matcher, clock, plain, plain_proxied, secure: Mutex::new(None) };
         Ok(Http { shared: Arc::new(shared) })
+    }
+
+    /// The proxy on the way to an address, without its password.
+    pub(super) fn proxy_of(&self, uri: &Uri) -> Option<String> {
+        let proxy = if is_metadata(uri) { None } else { self.shared.matcher.intercept(uri) };
+        proxy.and_then(|proxy| proxy.uri().authority().map(|authority| authority.as_str().to_owned()))
     }
 
     /// The same, but for the certificates: they are checked. Itself, if they are anyway.
@@ -108,7 +116,8 @@ impl Http {
         if self.shared.settings.reject_unauthorized {
             return Ok(self.clone());
         }
-        Http::new(HttpSettings { reject_unauthorized: true, ..self.shared.settings.clone() })
+        let settings = HttpSettings { reject_unauthorized: true, ..self.shared.settings.clone() };
+        Http::new(settings, Arc::clone(&self.shared.clock))
     }
 }
 
@@ -222,6 +231,16 @@ impl Shared {
         Ok(made)
     }
 
+    /// Only AWS numbers its requests so, and what a cache or a captive portal thinks of the time is of no use.
+    fn note_time(&self, headers: &http::HeaderMap) {
+        let from_aws = headers.contains_key("x-amzn-requestid") && !headers.contains_key(http::header::AGE);
+        if let Some(date) =
+            headers.get(http::header::DATE).filter(|_| from_aws).and_then(|date| date.to_str().ok())
+        {
+            self.clock.note(date);
+        }
+    }
+
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let mut request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
         let (pool, proxy_auth) = self.route(request.uri()).map_err(to_connector_error)?;
@@ -230,6 +249,7 @@ impl Shared {
         }
         let connection = capture_connection(&mut request);
         let response = pool.exchange(request).await.map_err(|error| to_connector_error(explain(error)))?;
+        self.note_time(response.headers());
         if response.status().is_server_error() {
             // Behind another connection there may be another, healthier host.
             if let Some(connection) = connection.connection_metadata().as_ref() {
@@ -315,14 +335,14 @@ mod tests {
     fn metadata_is_never_asked_through_a_proxy() {
         let proxy =
             Proxy::Url { url: super::super::Secret::new("http://proxy:3128".to_owned()), no_proxy: None };
-        let http = Http::new(HttpSettings {
+        let settings = HttpSettings {
             connect_timeout: Duration::from_secs(1),
             reuse_connections: true,
             reject_unauthorized: true,
             ca_file: None,
             proxy,
-        })
-        .unwrap();
+        };
+        let http = Http::new(settings, Arc::new(Clock::new())).unwrap();
         let check = |uri: &str, proxied: bool| {
             let (pool, _) = http.shared.route(&uri.parse().unwrap()).unwrap();
             assert_eq!(!Arc::ptr_eq(&pool, &http.shared.plain), proxied, "{uri}");

@@ -9,16 +9,18 @@
 //! `Date` of the refusal, and the next signature is right), and one whose session token had expired
 //! (the credentials are fetched anew).
 
+mod clock;
 mod credentials;
 mod dial;
 mod errors;
 mod http;
+mod online;
 mod pace;
 mod settings;
 mod tls;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_kinesis as kinesis;
@@ -33,19 +35,25 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_types::endpoint_config::AccountIdEndpointMode;
 
-pub use settings::{AssumeRole, Credentials, Proxy, Secret, Settings, Timeouts};
+pub use online::{Found, Identity, StreamSummary, TryPut};
+pub use settings::{AssumeRole, Credentials, KeySource, Keys, Proxy, Secret, Settings, Timeouts};
 
 use crate::batch::RecordRef;
 use crate::classify::{self, Context};
 use crate::client::{Cause, Class, Client, ClientFuture, Failure, ListShards, PutResult};
 use crate::limits;
 use crate::shards::{Shard, ShardPage};
+use clock::Clock;
 use http::{Http, HttpSettings};
 use pace::Pace;
 
 /// How long a source of credentials may take: more than the SDK's 5 s, for STS over a thin link, and
 /// less than an attempt, so that it is the credentials that are said to be missing.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Temporary credentials are renewed this long before they run out. More than the SDK's 10 s, so that a
+/// link that is down for a moment does not let them run out.
+const CREDENTIALS_BUFFER: Duration = Duration::from_secs(60);
 
 /// Kinesis through the AWS SDK. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -57,9 +65,20 @@ struct Shared {
     settings: Settings,
     place: String,
     http: Http,
-    /// The SDK's client with its cached credentials; replaced to fetch them anew.
-    client: RwLock<kinesis::Client>,
+    clock: Arc<Clock>,
+    /// The SDK's client with its cached credentials.
+    client: Mutex<Renewable>,
+    /// Held while the client is replaced.
+    renewing: tokio::sync::Mutex<()>,
     pace: Mutex<Pace>,
+}
+
+/// A client that is replaced to fetch its credentials anew.
+#[derive(Clone)]
+struct Renewable {
+    client: kinesis::Client,
+    /// How often it was replaced.
+    generation: u64,
 }
 
 impl fmt::Debug for Shared {
@@ -74,38 +93,56 @@ impl AwsClient {
     /// that can never work ([`Cause::Settings`]).
     pub async fn connect(settings: Settings) -> Result<AwsClient, Failure> {
         settings.check().map_err(wrong_settings)?;
-        let http = Http::new(HttpSettings {
+        let clock = Arc::new(Clock::new());
+        let http_settings = HttpSettings {
             connect_timeout: settings.timeouts.connect,
             reuse_connections: settings.reuse_connections,
             reject_unauthorized: settings.reject_unauthorized,
             ca_file: settings.ca_file.clone(),
             proxy: settings.proxy.clone(),
-        })
-        .map_err(wrong_settings)?;
-        let client = sdk_client(&settings, &http).await?;
-        let place = settings.endpoint.clone().unwrap_or_else(|| settings.region.clone());
-        let pace = Mutex::new(Pace::new(settings.timeouts.bytes_per_second_min));
-        let shared = Shared { settings, place, http, client: RwLock::new(client), pace };
+        };
+        let http = Http::new(http_settings, Arc::clone(&clock)).map_err(wrong_settings)?;
+        let client = sdk_client(&settings, &http, &clock).await?;
+        let shared = Shared {
+            place: settings.endpoint.clone().unwrap_or_else(|| settings.region.clone()),
+            http,
+            clock,
+            client: Mutex::new(Renewable { client, generation: 0 }),
+            renewing: tokio::sync::Mutex::new(()),
+            pace: Mutex::new(Pace::new(settings.timeouts.bytes_per_second_min)),
+            settings,
+        };
         Ok(AwsClient { shared: Arc::new(shared) })
     }
 }
 
 /// A client with nothing cached.
-async fn sdk_client(settings: &Settings, http: &Http) -> Result<kinesis::Client, Failure> {
+async fn sdk_client(
+    settings: &Settings,
+    http: &Http,
+    clock: &Arc<Clock>,
+) -> Result<kinesis::Client, Failure> {
     // The certificate of STS and its like is checked even where that of Kinesis is not.
     let for_credentials = http.always_checking().map_err(wrong_settings)?;
     let mut config = kinesis::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(settings.region.clone()))
         .http_client(http.clone())
-        .credentials_provider(credentials::provider(settings, &for_credentials).await)
-        .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build())
+        .credentials_provider(credentials::provider(settings, &for_credentials, clock).await)
+        .identity_cache(
+            IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).buffer_time(CREDENTIALS_BUFFER).build(),
+        )
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::disabled())
         // It watches bodies that stream; ours are in memory, and the kernel watches the upload.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        // Hosts of the form <account>.data-kinesis.… break allow-lists of firewalls.
-        .account_id_endpoint_mode(AccountIdEndpointMode::Disabled)
+        .account_id_endpoint_mode(if settings.account_id_endpoints {
+            AccountIdEndpointMode::Preferred
+        } else {
+            AccountIdEndpointMode::Disabled
+        })
+        .use_fips(settings.fips)
+        .use_dual_stack(settings.dual_stack)
         .sleep_impl(TokioSleep::new());
     config.set_endpoint_url(settings.endpoint.clone());
     Ok(kinesis::Client::from_conf(config.build()))
@@ -129,14 +166,19 @@ impl Shared {
         Context { operation, stream, place: &self.place }
     }
 
-    fn client(&self) -> kinesis::Client {
-        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn client(&self) -> MutexGuard<'_, Renewable> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets the credentials and all that their source remembers.
-    async fn renew(&self) {
-        if let Ok(client) = sdk_client(&self.settings, &self.http).await {
-            *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+    /// Forgets the credentials of a client, and all that their source remembers. Of several calls that
+    /// found the same credentials bad, the first renews them and the others wait for it.
+    async fn renew(&self, refused: u64) {
+        let _one_at_a_time = self.renewing.lock().await;
+        if self.client().generation != refused {
+            return;
+        }
+        if let Ok(client) = sdk_client(&self.settings, &self.http, &self.clock).await {
+            *self.client() = Renewable { client, generation: refused + 1 };
         }
     }
 
@@ -149,6 +191,7 @@ impl Shared {
         &self,
         context: Context<'_>,
         data_bytes: usize,
+        client: kinesis::Client,
         call: &impl Fn(kinesis::Client) -> F,
     ) -> Result<T, Failure>
     where
@@ -158,14 +201,14 @@ impl Shared {
         let body_bytes = data_bytes as u64 / 3 * 4;
         let limit = self.pace().limit(self.settings.timeouts.attempt, body_bytes);
         let begin = Instant::now();
-        match tokio::time::timeout(limit, call(self.client())).await {
+        match tokio::time::timeout(limit, call(client)).await {
             Ok(Ok(output)) => {
                 self.pace().answered(body_bytes, begin.elapsed());
                 Ok(output)
             }
             Ok(Err(error)) => {
                 let looked_in = credentials::looked_in(&self.settings.credentials);
-                Err(errors::failure(context, &error, looked_in))
+                Err(errors::failure(context, &error, &looked_in))
             }
             Err(_) => {
                 self.pace().timed_out();
@@ -189,7 +232,8 @@ impl Shared {
         let mut clock_corrected = false;
         let mut renewed = false;
         loop {
-            let failure = match self.once(context, data_bytes, &call).await {
+            let Renewable { client, generation } = self.client().clone();
+            let failure = match self.once(context, data_bytes, client, &call).await {
                 Ok(output) => return Ok(output),
                 Err(failure) => failure,
             };
@@ -199,7 +243,7 @@ impl Shared {
             }
             if is_about_credentials(&failure) {
                 // Whoever repairs them need not restart this program.
-                self.renew().await;
+                self.renew(generation).await;
                 if has_expired(&failure) && !renewed {
                     renewed = true;
                     clock_corrected = false;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A text that is never shown.
@@ -26,8 +27,28 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// An access key and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// `AKIA…`.
+    pub access_key: String,
+    /// Its secret.
+    pub secret_key: Secret,
+    /// For temporary credentials.
+    pub session_token: Option<Secret>,
+}
+
+/// Gives keys whenever they are asked for: at the start, and again each time the service refuses those
+/// it gave before, so that keys which are replaced need no restart.
+pub trait KeySource: fmt::Debug + Send + Sync {
+    /// The keys as they are now. Called on a thread that may block; `Err` is a sentence without secrets.
+    fn keys(&self) -> Result<Keys, String>;
+    /// Where the keys are, for sentences: `the secret "kinesis" (/run/secrets/kinesis)`.
+    fn place(&self) -> String;
+}
+
 /// Where credentials come from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Credentials {
     /// The default chain of the SDK: environment, profile files, web identity, ECS, IMDSv2.
     #[default]
@@ -42,6 +63,8 @@ pub enum Credentials {
         /// For temporary credentials.
         session_token: Option<Secret>,
     },
+    /// Kept by somebody else, who is asked.
+    Source(Arc<dyn KeySource>),
 }
 
 /// A role to take on with the credentials.
@@ -119,6 +142,13 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// Which proxy to use.
     pub proxy: Proxy,
+    /// The endpoints that are validated to FIPS 140, of STS too. Not with an `endpoint`.
+    pub fips: bool,
+    /// The endpoints that have IPv6 addresses as well, of STS too. Not with an `endpoint`.
+    pub dual_stack: bool,
+    /// The endpoint of the account where the credentials name one. Its host, `<account>.data-kinesis.…`,
+    /// is on few allow-lists of firewalls.
+    pub account_id_endpoints: bool,
 }
 
 impl Settings {
@@ -134,6 +164,9 @@ impl Settings {
             reject_unauthorized: true,
             ca_file: None,
             proxy: Proxy::Environment,
+            fips: false,
+            dual_stack: false,
+            account_id_endpoints: false,
         }
     }
 }
@@ -143,6 +176,11 @@ impl Settings {
     pub(super) fn check(&self) -> Result<(), String> {
         if self.region.trim().is_empty() {
             return Err("the region is missing: set region, such as us-east-1".to_owned());
+        }
+        if self.endpoint.is_some() && (self.fips || self.dual_stack) {
+            return Err(
+                "fips and dual_stack choose an endpoint of AWS: not with an endpoint of your own".to_owned()
+            );
         }
         let mut urls = vec![("endpoint", &self.endpoint)];
         if let Some(role) = &self.assume_role {

@@ -14,7 +14,7 @@ fn skewed(hours: u64) -> Answer {
     }
 }
 
-fn httpdate(time: std::time::SystemTime) -> String {
+pub(crate) fn httpdate(time: std::time::SystemTime) -> String {
     let time = aws_smithy_types::DateTime::from(time);
     time.fmt(aws_smithy_types::date_time::Format::HttpDate).unwrap()
 }
@@ -170,7 +170,7 @@ async fn keys_from_instance_metadata() {
     assert_eq!(request.header("x-amz-security-token"), "imdstoken");
 }
 
-fn role(sts: &Server) -> AssumeRole {
+pub(crate) fn role(sts: &Server) -> AssumeRole {
     AssumeRole {
         arn: "arn:aws:iam::123456789012:role/edge".to_owned(),
         external_id: Some("outside".to_owned()),
@@ -180,11 +180,11 @@ fn role(sts: &Server) -> AssumeRole {
     }
 }
 
-fn xml(status: u16, body: &str) -> Answer {
+pub(crate) fn xml(status: u16, body: &str) -> Answer {
     Answer::Http { status, headers: vec![("content-type", "text/xml".to_owned())], body: body.to_owned() }
 }
 
-fn assumed() -> Answer {
+pub(crate) fn assumed() -> Answer {
     xml(
         200,
         "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><Credentials>\

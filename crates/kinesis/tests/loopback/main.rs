@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod credentials;
+mod lasting;
 mod network;
+mod online;
 mod server;
 mod tls;
 
