@@ -53,8 +53,11 @@ def refused(page: Path, binary: str) -> list[str]:
         with tempfile.TemporaryDirectory() as directory:
             config = Path(directory) / "millpond.yaml"
             config.write_text(text)
-            # What a page takes from the environment is there.
-            environment = dict.fromkeys(re.findall(r"\$\{([A-Za-z_]\w*)", text), "example") | os.environ
+            # What a page takes from the environment, and the secrets that it names, are there.
+            for name in re.findall(r"\{ credential: ([\w-]+) \}", text):
+                (Path(directory) / name).write_text('{"access_key": "AKIA", "secret_key": "example"}')
+            variables = re.findall(r"(?:\$\{|\{ env: )([A-Za-z_]\w*)", text)
+            environment = dict.fromkeys(variables, "example") | os.environ | {"CREDENTIALS_DIRECTORY": directory}
             checked = subprocess.run([binary, "check", "--config", str(config)], capture_output=True, text=True, env=environment)
         if checked.returncode:
             problems.append(f"{page.relative_to(ROOT)}: a configuration that is wrong:\n{checked.stdout}{checked.stderr}")

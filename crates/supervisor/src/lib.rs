@@ -4,6 +4,7 @@ pub mod ack_window;
 pub mod assembler;
 pub mod backlog;
 pub mod chunk;
+pub mod client_settings;
 pub mod clock;
 pub mod codec;
 pub mod commands;

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use millpond_kinesis::aws::{self, AwsClient, Secret};
+use millpond_kinesis::aws::AwsClient;
 use millpond_kinesis::{Batcher, BatcherOptions, Failure, Format, Output as KinesisOutput, OutputOptions};
 use millpond_queue::{DropReason, Fs, OpenError, Options, Queue, Retain};
 use tokio::sync::{mpsc, watch};
 
 use crate::assembler::{Assembler, Encoding};
 use crate::chunk::Chunk;
-use crate::config::checked::{self, Auth, Backpressure, Config, OnFull, Output, PartitionKey, QueueOptions};
+use crate::client_settings;
+use crate::config::checked::{self, Backpressure, Config, OnFull, Output, PartitionKey, QueueOptions};
 use crate::counters::OutputCounters;
 use crate::dead_letters::DeadLetters;
 use crate::driver::{self, Backlog, Driver, Notice, Phase};
@@ -91,7 +92,7 @@ pub async fn assemble(
         config.data_dir.join("dead-letters").join(&output.id),
         output.queue.free_bytes_min,
     );
-    let client = AwsClient::connect(client_settings(output))
+    let client = AwsClient::connect(client_settings::of(output))
         .await
         .map_err(|failure| OutputError::Client { id: output.id.clone(), failure: Box::new(failure) })?;
     let sender = Sender {
@@ -204,23 +205,6 @@ fn policy(output: &Output) -> Policy {
         strict_ordering: output.queue.strict_ordering,
         on_full: output.queue.on_full,
         concurrency: output.concurrency,
-    }
-}
-
-fn client_settings(output: &Output) -> aws::Settings {
-    let credentials = match &output.auth {
-        Auth::Auto => aws::Credentials::Auto,
-        Auth::Manual { access_key, secret_key, session_token } => aws::Credentials::Manual {
-            access_key: access_key.clone(),
-            secret_key: secret_key.clone().map(Secret::new),
-            session_token: session_token.clone().map(Secret::new),
-        },
-    };
-    aws::Settings {
-        endpoint: output.endpoint.clone(),
-        credentials,
-        reuse_connections: output.reuse_connections,
-        ..aws::Settings::new(output.region.clone())
     }
 }
 

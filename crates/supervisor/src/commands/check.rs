@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::config::{self, Environment, Finding, Problems};
 
+mod iam;
 mod machine;
 mod summary;
 
@@ -28,6 +29,9 @@ pub struct CheckArgs {
     /// Prints the JSON Schema of the configuration and does nothing else.
     #[arg(long)]
     pub schema: bool,
+    /// Prints the IAM policy that the outputs need, as JSON, and does nothing else.
+    #[arg(long, conflicts_with = "schema")]
+    pub iam_policy: bool,
 }
 
 /// How a check ended.
@@ -71,6 +75,8 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     let mut out = std::io::stdout().lock();
     let (printed, code) = if args.schema {
         (print_json(&mut out, &config::schema()), ExitCode::SUCCESS)
+    } else if args.iam_policy {
+        print_policy(&mut out, args)
     } else {
         let report = check(args);
         let printed = if args.json { print_json(&mut out, &report) } else { write!(out, "{report}") };
@@ -84,6 +90,24 @@ pub fn run(args: &CheckArgs) -> ExitCode {
             ExitCode::FAILURE
         }
         Ok(()) => code,
+    }
+}
+
+/// The policy on standard output, so that it can go to a file; what it does not know on standard error.
+fn print_policy(out: &mut impl Write, args: &CheckArgs) -> (std::io::Result<()>, ExitCode) {
+    let environment = Environment::of_process(args.environment.as_deref());
+    match config::load(&args.config, &environment) {
+        Ok((config, _)) => {
+            eprintln!(
+                "millpond: a stream that is encrypted with a KMS key of your own also needs kms:GenerateDataKey on that key; \
+                 `check --online` also asks for kinesis:DescribeStreamSummary"
+            );
+            (print_json(out, &iam::document(&iam::identities(&config))), ExitCode::SUCCESS)
+        }
+        Err(problems) => {
+            eprintln!("{problems}");
+            (Ok(()), ExitCode::from(2))
+        }
     }
 }
 

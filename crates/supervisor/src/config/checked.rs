@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use millpond_kinesis::aws::Secret;
+
+use super::secrets::SecretSource;
 use crate::chunk::Codec;
 
 /// A whole configuration.
@@ -82,6 +85,10 @@ pub struct Output {
     pub endpoint: Option<String>,
     /// Where credentials come from.
     pub auth: Auth,
+    /// A role to take on with them.
+    pub assume_role: Option<AssumeRole>,
+    /// How the service is reached.
+    pub network: Network,
     /// What happens to events while the output cannot take them.
     pub backpressure: Backpressure,
     /// The queue's settings; used when `backpressure` is `Queue`.
@@ -100,12 +107,63 @@ pub struct Output {
     pub records_per_flush: usize,
     /// List shards with ListShards; otherwise with DescribeStream.
     pub use_list_shards: bool,
-    /// Keep connections open between puts.
-    pub reuse_connections: bool,
     /// How partition keys are chosen.
     pub partition_key: PartitionKey,
     /// What happens to an event that fits in no record.
     pub oversize: Oversize,
+}
+
+/// A role to take on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssumeRole {
+    /// The role.
+    pub arn: String,
+    /// What its owner asks for.
+    pub external_id: Option<Secret>,
+    /// How long its credentials last.
+    pub duration: Duration,
+    /// Where it is taken on.
+    pub sts: Sts,
+}
+
+/// Where AWS STS is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sts {
+    /// Its region.
+    pub region: String,
+    /// Its URL, where it is not that of the region.
+    pub endpoint: Option<String>,
+}
+
+/// How the service is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Keep connections open between puts.
+    pub reuse_connections: bool,
+    /// The service's certificate must be good.
+    pub reject_unauthorized: bool,
+    /// Authorities that are trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Which proxy is used.
+    pub proxy: Proxy,
+    /// Endpoints of AWS that are validated to FIPS 140.
+    pub fips: bool,
+    /// Endpoints of AWS with IPv6 addresses as well.
+    pub dual_stack: bool,
+    /// The endpoint of the account, where it is known.
+    pub account_id_endpoints: bool,
+}
+
+/// Which proxy is used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Proxy {
+    /// What the environment says.
+    #[default]
+    Environment,
+    /// None.
+    None,
+    /// This one; the URL may hold a password.
+    Url(Secret),
 }
 
 /// Where credentials come from.
@@ -123,6 +181,8 @@ pub enum Auth {
         /// Session token; never shown.
         session_token: Option<String>,
     },
+    /// In a secret, which is read again when they are refused.
+    Secret(SecretSource),
 }
 
 impl std::fmt::Debug for Auth {
@@ -130,9 +190,8 @@ impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Auto => f.write_str("Auto"),
-            Self::Manual { access_key, .. } => {
-                f.debug_struct("Manual").field("access_key", access_key).finish_non_exhaustive()
-            }
+            Self::Manual { .. } => f.debug_struct("Manual").finish_non_exhaustive(),
+            Self::Secret(source) => f.debug_tuple("Secret").field(source).finish(),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What reading a file needs beside the file, and what it found.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::Path;
 
 use super::Environment;
 use super::findings::{Finding, Severity};
+use super::secrets::Secrets;
 use super::tree::Position;
 use super::units::Fault;
+use super::variables::{self, Filled, Sources};
 
 /// Longest part of a value or key that is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
@@ -23,6 +25,8 @@ pub(super) struct Context<'a> {
     /// Absolute directory of the file, which relative paths start from.
     pub(super) directory: &'a Path,
     pub(super) environment: &'a Environment,
+    /// Set as soon as the section that declares them is read; nothing in that section can take one.
+    secrets: OnceCell<Secrets>,
     problems: RefCell<Vec<Finding>>,
     warnings: RefCell<Vec<Finding>>,
 }
@@ -30,7 +34,25 @@ pub(super) struct Context<'a> {
 impl<'a> Context<'a> {
     /// `file` is what findings call the file.
     pub(super) fn new(file: &'a str, directory: &'a Path, environment: &'a Environment) -> Self {
-        Self { file, directory, environment, problems: RefCell::default(), warnings: RefCell::default() }
+        let (problems, warnings) = (RefCell::default(), RefCell::default());
+        Self { file, directory, environment, secrets: OnceCell::new(), problems, warnings }
+    }
+
+    /// From now on `${secret:NAME}` stands for these.
+    pub(super) fn set_secrets(&self, secrets: Secrets) {
+        assert!(self.secrets.set(secrets).is_ok(), "the secrets are read once");
+    }
+
+    /// The secrets; none before they are set.
+    pub(super) fn secrets(&self) -> &Secrets {
+        self.secrets.get_or_init(Secrets::default)
+    }
+
+    /// A value with its variables and secrets filled in.
+    pub(super) fn fill(&self, text: &str) -> Result<Filled, Vec<Fault>> {
+        let none = Secrets::default();
+        let secrets = self.secrets.get().unwrap_or(&none);
+        variables::fill(text, Sources { variables: &self.environment.variables, secrets })
     }
 
     /// Reports a problem with the value, or without one with the key, at a place.

@@ -6,7 +6,8 @@ use super::tree::Position;
 const WIDTH_MAX: usize = 100;
 
 /// Keys whose values are never shown. Other spellings of them are there too, since the error may be in the key.
-const SECRETS: [&str; 6] = ["secretkey", "secretaccesskey", "sessiontoken", "token", "password", "secret"];
+const SECRETS: [&str; 8] =
+    ["secretkey", "secretaccesskey", "sessiontoken", "token", "password", "secret", "proxy", "externalid"];
 
 /// The line at `at` and a mark under its column. What may be part of a secret is shown as `…`.
 pub(super) fn excerpt(source: &str, at: Position) -> Option<String> {

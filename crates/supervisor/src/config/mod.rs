@@ -12,11 +12,12 @@ pub mod checked;
 mod context;
 mod excerpt;
 mod findings;
-mod names;
+pub(crate) mod names;
 mod read;
 #[cfg(test)]
 mod reference;
 mod schema;
+pub mod secrets;
 mod section;
 mod settings;
 mod tree;

@@ -119,9 +119,14 @@ const REGIONS: [&str; 43] = [
     "us-west-2",
 ];
 
+/// Whether AWS has announced a region of this name.
+pub(super) fn is_region(region: &str) -> bool {
+    REGIONS.contains(&region)
+}
+
 /// Why a region is doubtful, if it is.
 pub(super) fn doubt_region(region: &str) -> Option<Fault> {
-    if REGIONS.contains(&region) {
+    if is_region(region) {
         return None;
     }
     let meant =
@@ -145,6 +150,78 @@ pub(super) fn check_endpoint(text: &str) -> Result<(), Fault> {
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Fault::new("has a query or fragment", "write the address of the server alone"));
+    }
+    Ok(())
+}
+
+/// The URL of a proxy, or `none`. What is wrong is said without the text, which may hold a password.
+pub(super) fn check_proxy(text: &str) -> Result<(), Fault> {
+    const REMEDY: &str = "write a URL such as \"http://proxy.example:3128\" or \"http://user:password@proxy.example:3128\", or `none`";
+    if text == "none" {
+        return Ok(());
+    }
+    let url = url::Url::parse(text).map_err(|error| Fault::new(format!("is no URL ({error})"), REMEDY))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err(Fault::new("is no http or https URL", REMEDY));
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return Err(Fault::new("has more than a host and a port", REMEDY));
+    }
+    Ok(())
+}
+
+//= https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html (read 2026-11)
+//# ExternalId: Minimum length of 2. Maximum length of 1224. Pattern: [\w+=,.@:\/-]*
+/// An external id.
+pub(super) fn check_external_id(id: &str) -> Result<(), Fault> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c);
+    if !(2..=1224).contains(&id.len()) || !id.chars().all(good) {
+        return Err(Fault::new("is no external id", "it has 2 to 1224 letters, digits and `_+=,.@:/-`"));
+    }
+    Ok(())
+}
+
+/// The ARN of a role.
+pub(super) fn check_role(arn: &str) -> Result<(), Fault> {
+    const REMEDY: &str = "write it as \"arn:aws:iam::111122223333:role/NAME\"";
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", partition, "iam", "", account, resource]
+            if partition.starts_with("aws")
+                && account.len() == 12
+                && account.bytes().all(|byte| byte.is_ascii_digit())
+                && resource
+                    .strip_prefix("role/")
+                    .is_some_and(|name| !name.is_empty() && !name.contains(char::is_whitespace)) =>
+        {
+            Ok(())
+        }
+        ["arn", _, "sts", ..] => Err(Fault::new("is the ARN of a session, not of a role", REMEDY)),
+        _ => Err(Fault::new("is no ARN of a role", REMEDY)),
+    }
+}
+
+/// The account of a role, from its ARN.
+pub(crate) fn account_of(arn: &str) -> Option<&str> {
+    arn.split(':').nth(4).filter(|account| !account.is_empty())
+}
+
+/// The name of an environment variable.
+pub(super) fn check_variable(name: &str) -> Result<(), Fault> {
+    if super::variables::is_name(name) {
+        return Ok(());
+    }
+    let remedy = "write its name alone, without `$`: letters, digits and `_`";
+    Err(Fault::new("is no name of an environment variable", remedy))
+}
+
+/// The name of a credential of systemd: a file's name.
+pub(super) fn check_credential(name: &str) -> Result<(), Fault> {
+    if name.is_empty() || name.contains('/') || matches!(name, "." | "..") {
+        return Err(Fault::new(
+            "is no name of a credential",
+            "write the name that stands in `LoadCredential=NAME:…`",
+        ));
     }
     Ok(())
 }

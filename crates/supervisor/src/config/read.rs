@@ -6,13 +6,14 @@ use super::Config;
 use super::checked::{FileInput, Input, InputKind};
 use super::context::Context;
 use super::names;
+use super::secrets::{SecretSource, Secrets};
 use super::section::Section;
-use super::settings::{FILE, Group, STDIN, TOP};
+use super::settings::{FILE, Group, SECRET, STDIN, TOP};
 use super::tree::{Entry, Node, Position, Value};
 use super::units::Fault;
-use super::variables;
 use super::words::{INPUT_TYPES_LATER, InputType, nearest, read_word, words_of};
 
+mod access;
 mod output;
 mod queue;
 
@@ -21,6 +22,7 @@ use output::output;
 /// Reads the whole file. What is wrong goes to the context; the result is good only if nothing went there.
 pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
     let top = Section::open(context, &TOP, String::new(), Position::START, root)?;
+    context.set_secrets(secrets(context, &top));
     let data_dir = top.path("data_dir").unwrap_or_default();
     let shutdown_timeout = top.period("shutdown_timeout");
     let inputs: Vec<_> = top
@@ -47,10 +49,40 @@ pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
         );
     }
     warn_of_patterns_read_twice(&top, &inputs);
+    for fault in context.secrets().missing_and_unused() {
+        top.warning("secrets", fault);
+    }
     if !outputs.is_empty() && outputs.iter().all(|output| !output.active) {
         top.problem("outputs", no_active_output(context));
     }
     Some(Config { data_dir, shutdown_timeout, inputs, outputs })
+}
+
+/// The secrets that the file declares. What they hold is read where they are used.
+fn secrets(context: &Context<'_>, top: &Section<'_>) -> Secrets {
+    let declared = top.by_id("secrets").into_iter().take_while(|_| !context.is_full());
+    Secrets::new(declared.filter_map(|(entry, path)| secret(context, entry, path)).collect::<Vec<_>>())
+}
+
+fn secret(context: &Context<'_>, entry: &Entry, path: String) -> Option<SecretSource> {
+    let section = Section::open(context, &SECRET, path.clone(), entry.at, &entry.node)?;
+    let (name, variables) = (&entry.key, &context.environment.variables);
+    let places = ["file", "env", "credential"].map(|key| section.is_given(key));
+    match places.into_iter().filter(|given| *given).count() {
+        1 => {}
+        count => {
+            let what =
+                if count == 0 { "says nowhere where it is kept" } else { "is kept in more than one place" };
+            let remedy = "write one of `file: PATH`, `env: VARIABLE` and `credential: NAME`";
+            context.problem(entry.at, &path, None, Fault::new(what, remedy));
+            return None;
+        }
+    }
+    let file = section.path("file").map(|path| SecretSource::file(name, path));
+    file.or_else(|| section.text("env").map(|variable| SecretSource::variable(name, variable, variables)))
+        .or_else(|| {
+            section.text("credential").map(|credential| SecretSource::credential(name, credential, variables))
+        })
 }
 
 fn no_active_output(context: &Context<'_>) -> Fault {
@@ -119,8 +151,7 @@ fn input_group(context: &Context<'_>, node: &Node, path: &str) -> Option<&'stati
     let Value::Scalar { text, .. } = &*entry.node.value else {
         return Some(&FILE);
     };
-    let filled = variables::fill(text, &context.environment.variables)
-        .map_or_else(|_| text.clone(), |filled| filled.text);
+    let filled = context.fill(text).map_or_else(|_| text.clone(), |filled| filled.text);
     if INPUT_TYPES_LATER.contains(&filled.as_str()) {
         if let Err(fault) = read_word::<InputType>(&filled) {
             context.problem(entry.node.at, &format!("{path}.type"), entry.node.written.as_deref(), fault);

@@ -66,8 +66,17 @@ mod tests {
     #[test]
     fn every_example_of_the_page_is_a_good_configuration() {
         let page = std::fs::read_to_string(page_path()).unwrap();
-        let variables =
-            [("AWS_KEY", "AKIA"), ("AWS_SECRET", "x"), ("SITE", "mill"), ("KINESIS_STREAM", "logs")];
+        let credentials = tempfile::tempdir().unwrap();
+        std::fs::write(credentials.path().join("kinesis"), r#"{"access_key": "AKIA", "secret_key": "x"}"#)
+            .unwrap();
+        let variables = [
+            ("AWS_KEY", "AKIA"),
+            ("AWS_SECRET", "x"),
+            ("SITE", "mill"),
+            ("KINESIS_STREAM", "logs"),
+            ("PROXY_PASSWORD", "x"),
+            ("CREDENTIALS_DIRECTORY", credentials.path().to_str().unwrap()),
+        ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let environment = Environment { name: String::new(), variables };
         let examples: Vec<_> =

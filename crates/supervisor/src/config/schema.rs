@@ -85,7 +85,7 @@ fn kind(setting: &Setting) -> Value {
         Kind::Section(inner) => group(inner),
         Kind::Sections(groups) => json!({
             "type": "object",
-            "minProperties": 1,
+            "minProperties": u8::from(required),
             "propertyNames": { "pattern": ID_PATTERN },
             "additionalProperties": { "oneOf": groups.iter().map(|inner| group(inner)).collect::<Vec<_>>() },
         }),

@@ -17,6 +17,7 @@ fn with(group: &Group, line: Option<String>) -> String {
     match (group.name, line) {
         (_, None) => {}
         ("top", Some(line)) => top = line,
+        ("secret", Some(line)) => top = format!("secrets:\n  kinesis:\n    {line}"),
         ("file" | "stdin", Some(line)) => of_input = format!("\n    {line}"),
         ("kinesis", Some(line)) => of_output = format!("\n    {line}"),
         (section, Some(line)) => of_output = format!("\n    {section}:\n      {line}"),
@@ -88,7 +89,7 @@ fn ranges_are_what_is_declared() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 17);
+    assert_eq!(checked, 18);
     assert_eq!(Size(SIZE_MAX).to_string(), "1048576 TiB");
 }
 
@@ -104,6 +105,7 @@ fn properties(group: &Group) -> Value {
         "file" => input(0),
         "stdin" => input(1),
         "kinesis" => output.clone(),
+        "secret" => schema["properties"]["secrets"]["additionalProperties"]["oneOf"][0]["properties"].clone(),
         "partition_key" => output["partition_key"]["anyOf"][2]["properties"].clone(),
         name => output[name]["properties"].clone(),
     }

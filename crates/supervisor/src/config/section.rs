@@ -11,7 +11,7 @@ use super::tree::{Entry, Node, Position, Value};
 use super::units::{Fault, Period, Size};
 use super::values::{self, Scalar};
 use super::words::{Words, nearest, not_yet, read_word};
-use super::{names, settings, variables};
+use super::{names, settings};
 
 /// A section of the file, checked against the declaration of its settings as far as keys go.
 pub(super) struct Section<'a> {
@@ -72,8 +72,9 @@ impl<'a> Section<'a> {
     /// Whether the value of a setting that is not available yet is one of those that ask for nothing.
     fn says(&self, entry: &Entry, same: &[&str]) -> bool {
         match &*entry.node.value {
-            Value::Scalar { text, .. } => variables::fill(text, &self.context.environment.variables)
-                .is_ok_and(|filled| same.contains(&filled.text.as_str())),
+            Value::Scalar { text, .. } => {
+                self.context.fill(text).is_ok_and(|filled| same.contains(&filled.text.as_str()))
+            }
             Value::List(items) => items.is_empty() && same.contains(&"[]"),
             Value::Map(entries) => match entries.as_slice() {
                 [Entry { key, node, .. }] => {
@@ -206,7 +207,13 @@ impl<'a> Section<'a> {
             problem(Fault::new(format!("is {found}, not {}", values::noun(setting)), remedy));
             return None;
         };
-        let filled = match variables::fill(text, &self.context.environment.variables) {
+        let filled = match self.context.fill(text) {
+            Ok(filled) if filled.from_secret && !setting.secret => {
+                let remedy = "secrets may stand only for keys and tokens, `external_id` and `proxy`: take this from a \
+                              variable, as ${NAME}";
+                problem(Fault::new("takes a secret, and this setting is shown", remedy));
+                return None;
+            }
             Ok(filled) => filled,
             Err(faults) => {
                 faults.into_iter().for_each(problem);
@@ -315,15 +322,18 @@ impl<'a> Section<'a> {
     /// The sections by id under a key. Those with a bad id are reported and left out.
     pub(super) fn by_id(&self, key: &str) -> Vec<(&'a Entry, String)> {
         let setting = self.setting(key);
+        let required = setting.default == Default::Required;
         let Some(entry) = self.entry(key) else {
-            self.missing(setting);
+            if required {
+                self.missing(setting);
+            }
             return Vec::new();
         };
         let path = self.path_of(key);
         let Some(entries) = entries_of(self.context, &path, &entry.node) else {
             return Vec::new();
         };
-        if entries.is_empty() {
+        if entries.is_empty() && required {
             self.problem(
                 key,
                 Fault::new("is empty", format!("add one: `{key}: {}`", values::example(setting))),

@@ -130,6 +130,11 @@ const fn secret(key: &'static str, about: &'static str) -> Setting {
     }
 }
 
+/// A setting whose value is never shown.
+const fn kept_secret(setting: Setting) -> Setting {
+    Setting { secret: true, ..setting }
+}
+
 /// A setting that a later version brings; `same` are the values that say what this version does anyway.
 const fn later(key: &'static str, same: &'static [&'static str]) -> Setting {
     let kind = Kind::Text(names::any, None);
@@ -163,7 +168,8 @@ impl Group {
 }
 
 /// The groups with settings of their own that are documented, the file itself first.
-pub(super) const GROUPS: [&Group; 7] = [&TOP, &FILE, &STDIN, &KINESIS, &AUTH, &PARTITION_KEY, &QUEUE];
+pub(super) const GROUPS: [&Group; 9] =
+    [&TOP, &FILE, &STDIN, &KINESIS, &AUTH, &ASSUME_ROLE, &PARTITION_KEY, &QUEUE, &SECRET];
 
 pub(super) static TOP: Group = Group {
     name: "top",
@@ -184,10 +190,10 @@ pub(super) static TOP: Group = Group {
         ),
         setting("inputs", Kind::Sections(&[&FILE, &STDIN]), Default::Required, "Where events come from, by id. At least one; at most one of type `stdin`.").like("{ app: { type: file, include: [\"/var/log/app/*.log\"] } }"),
         setting("outputs", Kind::Sections(&[&KINESIS]), Default::Required, "Where events go, by id. Every output gets the events of every input. At least one must be active.").like("{ main: { type: kinesis, stream_name: logs, region: eu-west-1 } }"),
+        setting("secrets", Kind::Sections(&[&SECRET]), Default::Is("{}"), "What is secret and kept elsewhere, by name. `${secret:NAME}` stands for it in settings that are never shown (keys, tokens, `external_id`, `proxy`); `auth: { method: secret, secret: NAME }` takes credentials from it.").like("{ kinesis: { file: /run/secrets/kinesis } }"),
         later("admin", &[]),
         later("pipelines", &[]),
         later("routes", &[]),
-        later("secrets", &[]),
     ],
 };
 
@@ -327,10 +333,23 @@ pub(super) static KINESIS: Group = Group {
             "What happens to an event that fits in no record. `dead_letter`: it is kept in the dead letters. `truncate`: its `_raw` is cut and marked. `drop`: it is dropped and counted.",
         ),
         setting("signature_version", Kind::word::<SignatureVersion>(), Default::Is("v4"), "How requests are signed; `v4` is all there is."),
-        later("reject_unauthorized", &["true"]),
-        later("ca_file", &[]),
-        later("proxy", &[]),
-        later("assume_role", &["{enabled: false}"]),
+        setting("assume_role", Kind::Section(&ASSUME_ROLE), Default::Is("{}"), "A role to take on with the credentials; see below."),
+        setting(
+            "reject_unauthorized",
+            Kind::Flag,
+            Default::Is("true"),
+            "The certificate of the service must be good. `false` accepts any, so that whoever is in between can read and change everything; it warns at every start. That of STS is checked in any case.",
+        ),
+        setting("ca_file", Kind::Path, Default::Nothing, "PEM file of certificate authorities that are trusted besides those of the system, for a proxy or an endpoint with a certificate of your own.").like("/etc/millpond/ca.pem"),
+        kept_secret(setting(
+            "proxy",
+            Kind::Text(names::check_proxy, None),
+            Default::Shown("from the environment"),
+            "`http://[user:password@]host:port` of the proxy for this output, or `none`. If it is not given, `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` decide, lower case first; hosts in `NO_PROXY`, and the metadata addresses of AWS, are reached directly in any case. It is never shown.",
+        ).like("\"http://proxy.example:3128\"")),
+        setting("fips", Kind::Flag, Default::Is("false"), "The endpoints of AWS that are validated to FIPS 140, for STS too. Not with `endpoint`."),
+        setting("dual_stack", Kind::Flag, Default::Is("false"), "The endpoints of AWS that have IPv6 addresses as well, for STS too. Not with `endpoint`."),
+        setting("account_id_endpoints", Kind::Flag, Default::Is("false"), "The endpoint of the account, `<account>.data-kinesis.…`, where the credentials name it. Firewalls may have to allow it first."),
         later("put_records_batching", &["false"]),
         later("pipeline", &[]),
         later("system_fields", &["[]"]),
@@ -349,13 +368,11 @@ pub(super) static AUTH: Group = Group {
             "method",
             Kind::word::<AuthMethod>(),
             Default::Is("auto"),
-            "`auto`: as AWS tools find them: environment, profile, web identity, container, instance metadata. `manual`: the keys below; one that is missing or empty comes from the environment, then from instance metadata.",
+            "`auto`: as AWS tools find them: environment, profile, web identity, container, instance metadata. `manual`: the keys below; one that is missing or empty comes from the environment, then from instance metadata. `secret`: from the secret named below.",
         ),
-        setting(
-            "access_key",
-            Kind::Text(names::any, None),
-            Default::Nothing,
-            "Access key id, with `method: manual`.",
+        kept_secret(
+            setting("access_key", Kind::Text(names::any, None), Default::Nothing, "Access key id, with `method: manual`.")
+                .like("AKIAIOSFODNN7EXAMPLE"),
         ),
         secret(
             "secret_key",
@@ -365,7 +382,65 @@ pub(super) static AUTH: Group = Group {
             "session_token",
             "Session token of temporary credentials, with `method: manual`; never shown.",
         ),
-        later("secret", &[]),
+        setting(
+            "secret",
+            Kind::Text(names::check_id, None),
+            Default::Nothing,
+            "Name of a secret under `secrets`, with `method: secret`. It holds a JSON object with `access_key`, `secret_key` and maybe `session_token`, or lines `aws_access_key_id = …` and so on as in `~/.aws/credentials`. It is read again when the service refuses the keys, so that keys can be replaced without a restart.",
+        ).like("kinesis"),
+    ],
+};
+
+pub(super) static ASSUME_ROLE: Group = Group {
+    name: "assume_role",
+    of_type: None,
+    place: "outputs.ID.assume_role",
+    settings: &[
+        setting("enabled", Kind::Flag, Default::Is("false"), "Whether the role is taken on."),
+        setting("arn", Kind::Text(names::check_role, None), Default::Nothing, "The role; required if it is enabled.")
+            .like("arn:aws:iam::111122223333:role/edge"),
+        kept_secret(setting(
+            "external_id",
+            Kind::Text(names::check_external_id, None),
+            Default::Nothing,
+            "External id that the role's trust policy asks for, 2 to 1,224 characters.",
+        ).like("plant-7")),
+        setting(
+            "duration_secs",
+            Kind::Integer(900, 43_200),
+            Default::Is("3600"),
+            "How long the role's credentials last. They are renewed a minute before they run out. More than the role's own maximum, or than an hour if the credentials are themselves those of a role, is refused by AWS.",
+        ),
+        setting(
+            "sts_region",
+            Kind::Text(names::not_empty, None),
+            Default::Shown("`MILLPOND_AWS_STS_REGION`, `CRIBL_AWS_STS_REGION`, or the output's"),
+            "Region of AWS STS, which gives the credentials. For one that is not known, the global endpoint is asked, with a warning.",
+        ).like("eu-west-1"),
+        setting(
+            "sts_endpoint",
+            Kind::Text(names::check_endpoint, Some("^https?://")),
+            Default::Shown("of the STS region"),
+            "URL of STS, for one of your own. `endpoint` of the output never redirects STS.",
+        ).like("https://sts.eu-west-1.amazonaws.com"),
+    ],
+};
+
+pub(super) static SECRET: Group = Group {
+    name: "secret",
+    of_type: None,
+    place: "secrets.NAME",
+    settings: &[
+        setting("file", Kind::Path, Default::Nothing, "A file that holds it; one line end at its end does not count.")
+            .like("/run/secrets/kinesis"),
+        setting("env", Kind::Text(names::check_variable, None), Default::Nothing, "An environment variable that holds it.")
+            .like("KINESIS_SECRET"),
+        setting(
+            "credential",
+            Kind::Text(names::check_credential, None),
+            Default::Nothing,
+            "A credential that systemd hands to the service (`LoadCredential=`, `LoadCredentialEncrypted=`), by its name.",
+        ).like("kinesis"),
     ],
 };
 

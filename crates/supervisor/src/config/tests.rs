@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use millpond_kinesis::aws::{KeySource, Secret};
 use proptest::prelude::*;
 
 use super::checked::*;
@@ -85,6 +86,16 @@ fn the_least_that_a_file_must_hold() {
             region: "eu-west-1".into(),
             endpoint: None,
             auth: Auth::Auto,
+            assume_role: None,
+            network: Network {
+                reuse_connections: true,
+                reject_unauthorized: true,
+                ca_file: None,
+                proxy: Proxy::Environment,
+                fips: false,
+                dual_stack: false,
+                account_id_endpoints: false,
+            },
             backpressure: Backpressure::Block,
             queue: QueueOptions {
                 mode: QueueMode::Error,
@@ -107,7 +118,6 @@ fn the_least_that_a_file_must_hold() {
             compression_level: millpond_kinesis::COMPRESSION_LEVEL_DEFAULT,
             records_per_flush: 500,
             use_list_shards: true,
-            reuse_connections: true,
             partition_key: PartitionKey::Random,
             oversize: Oversize::DeadLetter,
         }],
@@ -239,6 +249,76 @@ fn credentials_are_read_and_never_shown() {
         }
     );
     assert!(!format!("{read:?}").contains("HUNTER2"));
+}
+
+#[test]
+fn a_role_and_where_it_is_taken_on() {
+    const ARN: &str = "arn:aws:iam::111122223333:role/edge";
+    let check = |lines: &str, variables: &[(&str, &str)], region: &str, endpoint: Option<&str>| {
+        let yaml = with_output(&format!("assume_role: {{ enabled: true, arn: \"{ARN}\"{lines} }}"));
+        let mut environment = environment();
+        environment.variables.extend(variables.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        let (config, _) = parse(&yaml, "millpond.yaml", Path::new("/"), &environment).unwrap();
+        let role = config.outputs[0].assume_role.clone().unwrap();
+        assert_eq!((role.sts.region.as_str(), role.sts.endpoint.as_deref()), (region, endpoint), "{lines}");
+        role
+    };
+    let ours = ("MILLPOND_AWS_STS_REGION", "us-west-2");
+    let theirs = ("CRIBL_AWS_STS_REGION", "sa-east-1");
+    let global = Some("https://sts.amazonaws.com");
+    let role = check("", &[], "eu-west-1", None);
+    assert_eq!((role.arn.as_str(), role.duration), (ARN, Duration::from_secs(3600)));
+    check(", sts_region: eu-central-1", &[ours], "eu-central-1", None);
+    check("", &[ours, theirs], "us-west-2", None);
+    check("", &[theirs], "sa-east-1", None);
+    check("", &[("MILLPOND_AWS_STS_REGION", ""), theirs], "sa-east-1", None);
+    check("", &[("MILLPOND_AWS_STS_REGION", "mars-1")], "us-east-1", global);
+    check(", sts_region: mars-1", &[], "us-east-1", global);
+    check(", sts_region: mars-1, sts_endpoint: \"http://[::1]:1\"", &[], "mars-1", Some("http://[::1]:1"));
+    let role = check(", external_id: \"${SECRET}\", duration_secs: 900", &[], "eu-west-1", None);
+    assert_eq!(role.external_id.as_ref().map(Secret::expose), Some("HUNTER2"));
+    assert!(!format!("{role:?}").contains("HUNTER2"));
+    assert_eq!(output("assume_role: { enabled: false }").assume_role, None);
+}
+
+#[test]
+fn the_way_to_the_service() {
+    let default = || output("").network;
+    let check = |lines: &str, expected: Network| assert_eq!(output(lines).network, expected, "{lines}");
+    check("proxy: none", Network { proxy: Proxy::None, ..default() });
+    let url = Secret::new("http://me:HUNTER2@proxy:3128".to_owned());
+    check("proxy: \"http://me:${SECRET}@proxy:3128\"", Network { proxy: Proxy::Url(url), ..default() });
+    check("ca_file: ca.pem", Network { ca_file: Some("/etc/millpond/ca.pem".into()), ..default() });
+    check("reject_unauthorized: false", Network { reject_unauthorized: false, ..default() });
+    check("reuse_connections: false", Network { reuse_connections: false, ..default() });
+    check(
+        "fips: true\ndual_stack: true\naccount_id_endpoints: true",
+        Network { fips: true, dual_stack: true, account_id_endpoints: true, ..default() },
+    );
+}
+
+#[test]
+fn credentials_in_a_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.yaml");
+    let yaml = "secrets: { kinesis: { file: keys.json } }\n".to_owned()
+        + &with_output("auth: { method: secret, secret: kinesis }");
+    std::fs::write(&path, &yaml).unwrap();
+    let missing = load(&path, &environment()).unwrap_err().to_string();
+    assert!(missing.contains("keys.json cannot be read"), "{missing}");
+    std::fs::write(directory.path().join("keys.json"), r#"{"access_key":"AKIA","secret_key":"HUNTER2"}"#)
+        .unwrap();
+    let (config, _) = load(&path, &environment()).unwrap();
+    let Auth::Secret(source) = &config.outputs[0].auth else { panic!("{config:?}") };
+    assert_eq!(KeySource::keys(source).unwrap().secret_key.expose(), "HUNTER2");
+    assert!(!format!("{config:?}").contains("HUNTER2"));
+
+    // What belongs to another environment need not be here.
+    std::fs::remove_file(directory.path().join("keys.json")).unwrap();
+    let other =
+        yaml.replace("  main:", "  here: { type: kinesis, stream_name: s, region: eu-west-1 }\n  main:");
+    std::fs::write(&path, other + "    environment: elsewhere\n").unwrap();
+    assert_eq!(load(&path, &environment()).unwrap().1, []);
 }
 
 #[test]

@@ -123,14 +123,12 @@ impl Words for OutputType {
 pub(super) enum AuthMethod {
     Auto,
     Manual,
+    Secret,
 }
 
 impl Words for AuthMethod {
-    const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("manual", Self::Manual)];
-
-    fn refuse(word: &str) -> Option<Fault> {
-        (word == "secret").then(|| not_yet("write `auto`, or `manual` with keys from environment variables"))
-    }
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("manual", Self::Manual), ("secret", Self::Secret)];
 }
 
 /// `compression` of an output.

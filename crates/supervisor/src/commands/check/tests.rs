@@ -4,7 +4,7 @@ use super::*;
 use crate::config::units::approximate;
 
 fn args(config: &Path) -> CheckArgs {
-    CheckArgs { config: config.to_owned(), environment: None, json: false, schema: false }
+    CheckArgs { config: config.to_owned(), environment: None, json: false, schema: false, iam_policy: false }
 }
 
 /// Checks this text as a file in a directory of its own; `DIR` in the text and in what is told stands for it.

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use crate::config::checked::{Auth, Backpressure, Format, Output, PartitionKey};
+use crate::config::checked::{Backpressure, Format, Output, PartitionKey};
 use crate::config::context::Context;
 use crate::config::names;
 use crate::config::section::Section;
 use crate::config::settings::KINESIS;
 use crate::config::tree::Entry;
 use crate::config::units::Fault;
-use crate::config::words::{AuthMethod, Compression, OutputType, RandomKey, SignatureVersion};
+use crate::config::words::{Compression, OutputType, RandomKey, SignatureVersion};
 
+use super::access;
 use super::queue::{self, Around};
 
 /// Reads an output. What is wrong goes to the context; the result is good only if nothing went there.
@@ -21,6 +22,7 @@ pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_di
     let environment = section.text("environment").unwrap_or_default();
     let backpressure = section.word("backpressure").unwrap_or_default();
     let format = format(&section);
+    let active = environment.is_empty() || environment == context.environment.name;
     let (region, endpoint) = address(&section);
     let max_record_size = section.size("max_record_size");
     let flush_period = section.period("flush_period");
@@ -38,11 +40,13 @@ pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_di
         id: entry.key.clone(),
         description: section.text("description").unwrap_or_default(),
         tags: section.texts("tags", |text, _| Ok(text.to_owned())),
-        active: environment.is_empty() || environment == context.environment.name,
+        active,
         stream_name: section.text("stream_name").unwrap_or_default(),
+        auth: access::auth(context, &section.section("auth"), active),
+        assume_role: access::assume_role(context, &section.section("assume_role"), &region),
+        network: access::network(&section),
         region,
         endpoint,
-        auth: auth(&section.section("auth")),
         backpressure,
         queue: queue::queue(&queue, Around { data_dir, format, max_record_size, flush_period }),
         concurrency: number(section.integer("concurrency")),
@@ -52,7 +56,6 @@ pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_di
         compression_level: u8::try_from(section.integer("compression_level")).unwrap_or(u8::MAX),
         records_per_flush: usize::try_from(section.integer("records_per_flush")).unwrap_or(usize::MAX),
         use_list_shards: section.flag("use_list_shards"),
-        reuse_connections: section.flag("reuse_connections"),
         partition_key: partition_key(&section),
         oversize: section.word("oversize").unwrap_or_default(),
     })
@@ -102,25 +105,6 @@ fn address(section: &Section<'_>) -> (String, Option<String>) {
         section.warning("region", fault);
     }
     (region, endpoint)
-}
-
-fn auth(section: &Section<'_>) -> Auth {
-    const KEYS: [&str; 3] = ["access_key", "secret_key", "session_token"];
-    // An empty value is one that is missing: `${AWS_SESSION_TOKEN:-}`.
-    let [access_key, secret_key, session_token] =
-        KEYS.map(|key| section.text(key).filter(|text| !text.is_empty()));
-    match section.word("method").unwrap_or(AuthMethod::Auto) {
-        AuthMethod::Manual => Auth::Manual { access_key, secret_key, session_token },
-        AuthMethod::Auto => {
-            for key in KEYS.into_iter().filter(|key| section.is_given(key)) {
-                section.warning(
-                    key,
-                    Fault::new("is not used: it works only with `method: manual`", "set that, or remove it"),
-                );
-            }
-            Auth::Auto
-        }
-    }
 }
 
 fn partition_key(section: &Section<'_>) -> PartitionKey {
