@@ -10,8 +10,10 @@ use crate::config::{self, Environment, Finding, Problems};
 
 mod iam;
 mod machine;
+mod online;
 mod summary;
 
+use online::{OutputReport, Verdict};
 use summary::Summary;
 
 /// Arguments of `millpond check`.
@@ -26,6 +28,9 @@ pub struct CheckArgs {
     /// Prints one JSON document instead of text.
     #[arg(long)]
     pub json: bool,
+    /// Also asks the service: credentials, connection, stream, shards, permission to put, clock. Stores nothing there.
+    #[arg(long, conflicts_with_all = ["schema", "iam_policy"])]
+    pub online: bool,
     /// Prints the JSON Schema of the configuration and does nothing else.
     #[arg(long)]
     pub schema: bool,
@@ -42,6 +47,8 @@ enum Outcome {
     Good,
     /// The configuration is good, but something on this machine is not.
     MachineProblem,
+    /// The configuration is good, but the service says that it cannot work.
+    OnlineProblem,
     /// The configuration is wrong.
     ConfigurationProblem,
 }
@@ -50,7 +57,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Good => Self::SUCCESS,
-            Outcome::MachineProblem => Self::FAILURE,
+            Outcome::MachineProblem | Outcome::OnlineProblem => Self::FAILURE,
             Outcome::ConfigurationProblem => Self::from(2),
         }
     }
@@ -66,10 +73,13 @@ struct Report {
     warnings: Vec<Finding>,
     /// What the configuration means; nothing if it is wrong.
     configuration: Option<Summary>,
+    /// What the service says of each active output; nothing if it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online: Option<Vec<OutputReport>>,
 }
 
 /// Checks a configuration and prints what was found: exit code 0 when it is good, 1 when something outside the
-/// file is wrong (a directory that cannot be written), 2 when the configuration is. Nothing is written but the report.
+/// file is wrong (a directory that cannot be written, a stream that is not there), 2 when the configuration is. Nothing is written but the report.
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
     let mut out = std::io::stdout().lock();
@@ -78,7 +88,13 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     } else if args.iam_policy {
         print_policy(&mut out, args)
     } else {
-        let report = check(args);
+        let report = match check(args) {
+            Ok(report) => report,
+            Err(error) => {
+                eprintln!("millpond: the service cannot be asked: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
         let printed = if args.json { print_json(&mut out, &report) } else { write!(out, "{report}") };
         (printed, report.outcome.into())
     };
@@ -116,21 +132,29 @@ fn print_json(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<(
     writeln!(out)
 }
 
-fn check(args: &CheckArgs) -> Report {
+/// `Err`: this machine cannot even ask.
+fn check(args: &CheckArgs) -> std::io::Result<Report> {
     let file = args.config.display().to_string();
     let environment = Environment::of_process(args.environment.as_deref());
-    match config::load(&args.config, &environment) {
-        Ok((config, mut warnings)) => {
-            let machine = machine::look(&config, &file);
-            warnings.extend(machine.warnings);
-            let outcome = if machine.problems.is_empty() { Outcome::Good } else { Outcome::MachineProblem };
-            let configuration = Some(Summary::new(&config, &machine.rooms));
-            Report { outcome, file, problems: machine.problems, warnings, configuration }
-        }
+    let (config, mut warnings) = match config::load(&args.config, &environment) {
+        Ok(loaded) => loaded,
         Err(Problems { problems, warnings }) => {
-            Report { outcome: Outcome::ConfigurationProblem, file, problems, warnings, configuration: None }
+            let outcome = Outcome::ConfigurationProblem;
+            return Ok(Report { outcome, file, problems, warnings, configuration: None, online: None });
         }
-    }
+    };
+    let machine = machine::look(&config, &file);
+    warnings.extend(machine.warnings);
+    let online = if args.online { Some(online::look(&config)?) } else { None };
+    let outcome = if !machine.problems.is_empty() {
+        Outcome::MachineProblem
+    } else if online.iter().flatten().any(|report| report.count(Verdict::Problem) > 0) {
+        Outcome::OnlineProblem
+    } else {
+        Outcome::Good
+    };
+    let configuration = Some(Summary::new(&config, &machine.rooms));
+    Ok(Report { outcome, file, problems: machine.problems, warnings, configuration, online })
 }
 
 impl std::fmt::Display for Report {
@@ -142,6 +166,11 @@ impl std::fmt::Display for Report {
         if let Some(configuration) = &self.configuration {
             write!(f, "{configuration}")?;
         }
+        for report in self.online.iter().flatten() {
+            write!(f, "{report}")?;
+        }
+        let online =
+            |verdict| self.online.iter().flatten().map(|report| report.count(verdict)).sum::<usize>();
         let count = |count: usize, what: &str| match count {
             0 => format!("no {what}s"),
             1 => format!("1 {what}"),
@@ -150,10 +179,11 @@ impl std::fmt::Display for Report {
         let verdict = match self.outcome {
             Outcome::Good => "the configuration is good",
             Outcome::MachineProblem => "the configuration is good, but it cannot work here",
+            Outcome::OnlineProblem => "the configuration is good, but the service does not play along",
             Outcome::ConfigurationProblem => "the configuration cannot be used",
         };
-        let problems = count(self.problems.len(), "problem");
-        let warnings = count(self.warnings.len(), "warning");
+        let problems = count(self.problems.len() + online(Verdict::Problem), "problem");
+        let warnings = count(self.warnings.len() + online(Verdict::Warning), "warning");
         writeln!(f, "{}: {verdict}: {problems}, {warnings}", self.file)
     }
 }

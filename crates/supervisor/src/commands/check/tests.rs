@@ -4,7 +4,14 @@ use super::*;
 use crate::config::units::approximate;
 
 fn args(config: &Path) -> CheckArgs {
-    CheckArgs { config: config.to_owned(), environment: None, json: false, schema: false, iam_policy: false }
+    CheckArgs {
+        config: config.to_owned(),
+        environment: None,
+        json: false,
+        schema: false,
+        iam_policy: false,
+        online: false,
+    }
 }
 
 /// Checks this text as a file in a directory of its own; `DIR` in the text and in what is told stands for it.
@@ -16,7 +23,7 @@ fn check_text(yaml: &str) -> (Outcome, String) {
     std::fs::write(directory.path().join("file"), "x").unwrap();
     std::fs::write(&path, yaml.replace("DIR", name)).unwrap();
     let before = names(directory.path());
-    let report = check(&args(&path));
+    let report = check(&args(&path)).unwrap();
     assert_eq!(names(directory.path()), before, "looking writes nothing");
     let mut told = report.to_string().replace(name, "DIR");
     let json = serde_json::to_value(&report).unwrap();
@@ -154,7 +161,7 @@ fn the_report_as_json() {
         "inputs: {{ pipe: {{ type: stdin }} }}\noutputs: {{ main: {OUTPUT}, backpressure: queue, auth: {{ method: manual, secret_key: HUNTER2 }} }} }}\n"
     );
     std::fs::write(&path, yaml).unwrap();
-    let json = serde_json::to_value(check(&args(&path))).unwrap();
+    let json = serde_json::to_value(check(&args(&path)).unwrap()).unwrap();
     assert_eq!(json["outcome"], "good");
     assert_eq!(json["configuration"]["outputs"][0]["queue"]["max_size_bytes"], 5_u64 << 30);
     assert_eq!(json["configuration"]["inputs"][0]["type"], "stdin");
