@@ -92,7 +92,7 @@ fn exit_codes() {
         (directory.path().join("absent.yml"), &[], 1, "cannot be read"),
         (directory.path().to_owned(), &[], 1, "cannot be read"),
         (good.clone(), &["-o", nowhere.to_str().unwrap()], 1, "cannot be written"),
-        (good.clone(), &["-o", "/dev/null", "--force"], 1, "no regular file"),
+        (good.clone(), &["-o", directory.path().to_str().unwrap(), "--force"], 1, "no regular file"),
         (fixture("nothing.yml"), &["-o", made.to_str().unwrap()], 1, "0 of 1 destinations translated"),
         (file("syntax.yml", b"outputs: [\n"), &[], 2, "is not valid YAML"),
         (file("bytes.yml", b"outputs:\n  \xff\xfe: 1\n"), &[], 2, "is not UTF-8"),

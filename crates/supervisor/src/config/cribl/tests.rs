@@ -61,6 +61,17 @@ fn every_fixture_is_in_a_list() {
     assert_eq!(files.filter(|path| path.extension().is_some_and(|is| is == "yml")).count(), lists);
 }
 
+/// The page for users shows a whole file, and what really comes of it.
+#[test]
+fn the_page_shows_what_is_made() {
+    let page = std::fs::read_to_string(path("../../docs/import-cribl", "md")).unwrap();
+    let source = std::fs::read_to_string(path("typical", "yml")).unwrap();
+    let import = import(source.as_bytes(), "outputs.yml").unwrap();
+    for shown in [source, import.configuration.unwrap(), lines(&import.notes)] {
+        assert!(page.contains(&format!("\n{shown}")), "docs/import-cribl.md does not show this:\n{shown}");
+    }
+}
+
 /// The command says so itself if it made something that millpond does not take.
 #[test]
 fn what_is_made_is_a_good_configuration() {
@@ -264,8 +275,13 @@ proptest! {
 
     /// Whatever the settings hold, the result is one that this version takes, apart from what it does not have yet.
     #[test]
-    fn any_settings_become_a_good_configuration(settings in prop::collection::vec((prop::sample::select(&KEYS[..]), value()), 0..30)) {
+    fn any_settings_become_a_good_configuration(
+        queue: bool,
+        settings in prop::collection::vec((prop::sample::select(&KEYS[..]), value()), 0..30),
+    ) {
         let mut source = "outputs:\n  main:\n    type: kinesis\n".to_owned();
+        // Of a key that is there twice the first counts.
+        source += if queue { "    onBackpressure: queue\n" } else { "" };
         for (key, value) in settings {
             source += &format!("    {key}: {value}\n");
         }
