@@ -5,6 +5,7 @@
 mod world;
 
 mod faults;
+mod import;
 mod modes;
 mod operation;
 mod outages;

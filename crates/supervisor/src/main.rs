@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use millpond::commands::{check, demo, local_kinesis, run};
+use millpond::commands::{check, demo, import_cribl, local_kinesis, run};
 use millpond::logging::LogArgs;
 
 /// Forwards events to Amazon Kinesis Data Streams, and keeps them on disk while the link is down.
@@ -26,6 +26,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Serve a small Kinesis of your own on this machine, for trials and tests.
     LocalKinesis(local_kinesis::LocalKinesisArgs),
+    /// Make a configuration of the Kinesis destinations in an outputs.yml of Cribl.
+    ImportCribl(import_cribl::ImportArgs),
 }
 
 fn main() -> ExitCode {
@@ -35,5 +37,6 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Check(args) => check::run(args),
         Command::LocalKinesis(args) => local_kinesis::run(args, &cli.log),
+        Command::ImportCribl(args) => import_cribl::run(args),
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod check;
 pub mod demo;
+pub mod import_cribl;
 pub mod local_kinesis;
 pub mod run;

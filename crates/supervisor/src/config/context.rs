@@ -57,12 +57,12 @@ impl<'a> Context<'a> {
 
     /// Reports a problem with the value, or without one with the key, at a place.
     pub(super) fn problem(&self, at: Position, key: &str, value: Option<&str>, fault: Fault) {
-        self.problems.borrow_mut().push(self.finding(Severity::Problem, at, key, value, fault));
+        self.problems.borrow_mut().push(finding(self.file, Severity::Problem, at, key, value, fault));
     }
 
     /// Reports something doubtful.
     pub(super) fn warning(&self, at: Position, key: &str, value: Option<&str>, fault: Fault) {
-        self.warnings.borrow_mut().push(self.finding(Severity::Warning, at, key, value, fault));
+        self.warnings.borrow_mut().push(finding(self.file, Severity::Warning, at, key, value, fault));
     }
 
     /// Whether there are so many problems that it is no use to look for more.
@@ -81,26 +81,27 @@ impl<'a> Context<'a> {
         };
         (in_order(self.problems), in_order(self.warnings))
     }
+}
 
-    fn finding(
-        &self,
-        severity: Severity,
-        at: Position,
-        key: &str,
-        value: Option<&str>,
-        fault: Fault,
-    ) -> Finding {
-        Finding {
-            severity,
-            file: self.file.to_owned(),
-            line: at.line,
-            column: at.column,
-            key: clean(key, SHOWN_CHARS_MAX),
-            value: value.and_then(shown),
-            message: clean(&fault.message, MESSAGE_CHARS_MAX),
-            remedy: clean(&fault.remedy, MESSAGE_CHARS_MAX),
-            excerpt: None,
-        }
+/// A finding at a place of the file, fit to be shown.
+pub(super) fn finding(
+    file: &str,
+    severity: Severity,
+    at: Position,
+    key: &str,
+    value: Option<&str>,
+    fault: Fault,
+) -> Finding {
+    Finding {
+        severity,
+        file: file.to_owned(),
+        line: at.line,
+        column: at.column,
+        key: clean(key, SHOWN_CHARS_MAX),
+        value: value.and_then(shown),
+        message: clean(&fault.message, MESSAGE_CHARS_MAX),
+        remedy: clean(&fault.remedy, MESSAGE_CHARS_MAX),
+        excerpt: None,
     }
 }
 
@@ -139,7 +140,7 @@ fn shown(value: &str) -> Option<String> {
 }
 
 /// Text from a file, fit for a terminal: not too long, and without control characters.
-fn clean(text: &str, chars_max: usize) -> String {
+pub(super) fn clean(text: &str, chars_max: usize) -> String {
     let mut clean: String = text.chars().filter(|c| !c.is_control()).take(chars_max).collect();
     if clean.len() < text.len() && text.chars().nth(chars_max).is_some() {
         clean.push('…');

@@ -97,6 +97,11 @@ impl Problems {
         Self::one(file, Some(error.at), excerpt, Fault::new(error.message, error.remedy))
     }
 
+    /// The file is no YAML from some place on, in a file whose lines are better not shown.
+    pub(super) fn of_hidden_syntax(file: &str, error: SyntaxError) -> Self {
+        Self::one(file, Some(error.at), None, Fault::new(error.message, error.remedy))
+    }
+
     fn one(file: &str, at: Option<Position>, excerpt: Option<String>, fault: Fault) -> Self {
         let problem = Finding {
             severity: Severity::Problem,

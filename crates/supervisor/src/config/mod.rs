@@ -10,6 +10,7 @@ use std::path::Path;
 
 pub mod checked;
 mod context;
+pub mod cribl;
 mod excerpt;
 mod findings;
 pub(crate) mod names;
