@@ -101,11 +101,12 @@ pub(super) fn no_credentials(context: Context<'_>, error: &CredentialsError, loo
                 let text = chain_text(error);
                 (class, format!("the AWS credentials were refused: {text}: {remedy}"))
             }
-            (None, Some(net)) => {
-                (Class::Transient, format!("the AWS credentials cannot be fetched: {}", net.what))
-            }
-            (None, None) => {
-                (Class::Transient, format!("the AWS credentials cannot be fetched: {}", chain_text(error)))
+            (None, net) => {
+                let why = net.map_or_else(|| chain_text(error), |net| net.what.clone());
+                (
+                    Class::Transient,
+                    format!("the AWS credentials cannot be fetched ({why}): looked in {looked_in}"),
+                )
             }
         },
     };

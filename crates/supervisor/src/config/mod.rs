@@ -40,6 +40,8 @@ pub struct Environment {
     pub name: String,
     /// Variables that `${NAME}` stands for.
     pub variables: BTreeMap<String, String>,
+    /// The configuration is for another machine: its secrets need not be here.
+    pub secrets_elsewhere: bool,
 }
 
 impl Environment {
@@ -49,7 +51,7 @@ impl Environment {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Self { name: name.unwrap_or_default().to_owned(), variables }
+        Self { name: name.unwrap_or_default().to_owned(), variables, secrets_elsewhere: false }
     }
 }
 

@@ -49,8 +49,8 @@ pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
         );
     }
     warn_of_patterns_read_twice(&top, &inputs);
-    for fault in context.secrets().missing_and_unused() {
-        top.warning("secrets", fault);
+    if !context.environment.secrets_elsewhere {
+        context.secrets().missing_and_unused().into_iter().for_each(|fault| top.warning("secrets", fault));
     }
     if !outputs.is_empty() && outputs.iter().all(|output| !output.active) {
         top.problem("outputs", no_active_output(context));

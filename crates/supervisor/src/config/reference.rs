@@ -78,7 +78,7 @@ mod tests {
             ("CREDENTIALS_DIRECTORY", credentials.path().to_str().unwrap()),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let environment = Environment { name: String::new(), variables };
+        let environment = Environment { variables, ..Environment::default() };
         let examples: Vec<_> =
             page.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```")).collect();
         assert!(examples.len() >= 3);

@@ -13,7 +13,7 @@ fn environment() -> Environment {
     let pairs =
         [("REGION", "eu-west-1"), ("EMPTY", ""), ("SECRET", "HUNTER2"), ("PUTS", "7"), ("BAD", "x: [\n")];
     let variables = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Environment { name: "edge".to_owned(), variables }
+    Environment { name: "edge".to_owned(), variables, ..Environment::default() }
 }
 
 fn parse_here(yaml: &str) -> Result<(Config, Vec<Warning>), Problems> {

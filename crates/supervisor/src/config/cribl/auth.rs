@@ -109,18 +109,16 @@ pub(super) fn assume_role(from: &Destination<'_>, around: &Surroundings) -> Opti
     let mut to = Settings::default();
     to.put("enabled", Yaml::word(true));
     let arn = ("assumeRoleArn", from.text("assumeRoleArn"));
-    to.put("arn", around.text_or_variable(from, arn, "ASSUME_ROLE_ARN", check_arn));
+    to.put("arn", around.text_or_variable(from, arn, "ASSUME_ROLE_ARN", names::check_role));
     let id = ("assumeRoleExternalId", from.text("assumeRoleExternalId"));
     if !matches!(id.1, Text::Absent) {
-        to.put("external_id", around.text_or_variable(from, id, "ASSUME_ROLE_EXTERNAL_ID", names::any));
+        to.put(
+            "external_id",
+            around.text_or_variable(from, id, "ASSUME_ROLE_EXTERNAL_ID", names::check_external_id),
+        );
     }
     to.put("duration_secs", duration(from).map(Yaml::word));
     Some(Yaml::Section(to.0))
-}
-
-fn check_arn(arn: &str) -> Result<(), Fault> {
-    let good = arn.starts_with("arn:") && arn.contains(":role/") && !arn.contains(char::is_whitespace);
-    if good { Ok(()) } else { Err(Fault::new("is no ARN of a role", "")) }
 }
 
 /// A role has a longest session of its own, which a value brought into the range might exceed: it is left out instead.

@@ -108,8 +108,11 @@ fn no_outputs(file: &str) -> Problems {
 
 /// What is wrong with the configuration where all that it refers to is set.
 fn problems_of(yaml: &str, outputs: &Outputs) -> Vec<Finding> {
-    let environment =
-        Environment { name: outputs.environment.clone(), variables: outputs.surroundings.variables() };
+    let environment = Environment {
+        name: outputs.environment.clone(),
+        variables: outputs.surroundings.variables(),
+        secrets_elsewhere: true,
+    };
     let checked = super::parse(yaml, "the configuration made of it", Path::new("/"), &environment);
     checked.err().map_or_else(Vec::new, |problems| problems.problems)
 }

@@ -54,10 +54,9 @@ pub(super) fn queue(from: &Destination<'_>, record_bytes_max: u64, gzip: bool) -
     to.put("max_segment_size", Yaml::text(Size(segment_size(from, size)).to_string()));
     to.put("max_size", Yaml::text(Size(size).to_string()));
     to.put("on_full", from.word("pqOnBackpressure", &["block", "drop"], "block").map(Yaml::word));
-    let strict = from.flag("pqStrictOrdering");
-    to.put("strict_ordering", strict.map(Yaml::word));
+    to.put("strict_ordering", from.flag("pqStrictOrdering").map(Yaml::word));
     to.put("compression", compression(from, gzip));
-    to.put("drain_rate", drain_rate(from, strict.unwrap_or(true)));
+    report_drain_rate(from);
     report_buffer(from);
     // What Cribl's user interface keeps for its button that empties the queue.
     from.expect_empty("pqControls");
@@ -126,21 +125,16 @@ fn compression(from: &Destination<'_>, gzip: bool) -> Option<Yaml> {
     Some(Yaml::word(word))
 }
 
-fn drain_rate(from: &Destination<'_>, strict: bool) -> Option<Yaml> {
-    let number = from.number("pqRatePerSec")?;
-    if super::quantity::is_exactly(number, 0) {
-        return None;
-    }
-    if strict {
+/// A limit of 0 is none.
+fn report_drain_rate(from: &Destination<'_>) {
+    let number = from.number("pqRatePerSec");
+    if number.is_some_and(|number| !super::quantity::is_exactly(number, 0)) {
         let fault = Fault::new(
-            "is offered by Cribl only without strict ordering, while `drain_rate` works with either",
-            "it is left out; write `drain_rate` if the queue is to drain slower",
+            "is not carried over: this version does not limit how fast a queue drains",
+            "it is left out; a drain begins with one put in flight and goes as fast as the service takes it",
         );
         from.note("pqRatePerSec", fault);
-        return None;
     }
-    // Below one event per second there is nothing to choose from; above, more than any link carries is no limit.
-    from.whole("pqRatePerSec", (1, u64::from(u32::MAX))).map(Yaml::word)
 }
 
 fn report_buffer(from: &Destination<'_>) {

@@ -8,11 +8,19 @@ use proptest::prelude::*;
 use super::*;
 
 /// Files of `fixtures/cribl` whose translation this version takes.
-const TAKEN: [&str; 7] = ["typical", "minimal", "ranges", "expressions", "refused", "keys", "plain-records"];
-
-/// Files whose translation holds settings that the configuration does not have yet. One whose settings are there
-/// belongs to the list above.
-const NOT_TAKEN_YET: [&str; 4] = ["later/assume-role", "later/secret", "later/insecure", "later/drain-rate"];
+const TAKEN: [&str; 11] = [
+    "typical",
+    "minimal",
+    "ranges",
+    "expressions",
+    "refused",
+    "keys",
+    "plain-records",
+    "assume-role",
+    "secret",
+    "insecure",
+    "drain-rate",
+];
 
 /// Files of which nothing can be translated.
 const NOTHING_IN_THEM: [&str; 1] = ["nothing"];
@@ -35,7 +43,7 @@ fn lines<T: ToString>(findings: &[T]) -> String {
 #[test]
 fn fixtures() {
     let mut different = Vec::new();
-    for name in TAKEN.iter().chain(&NOT_TAKEN_YET).chain(&NOTHING_IN_THEM) {
+    for name in TAKEN.iter().chain(&NOTHING_IN_THEM) {
         let import = import_fixture(name);
         let configuration = import.configuration.unwrap_or_default();
         for (extension, made) in [("yaml", configuration), ("notes", lines(&import.notes))] {
@@ -53,11 +61,9 @@ fn fixtures() {
 
 #[test]
 fn every_fixture_is_in_a_list() {
-    let lists = TAKEN.iter().chain(&NOT_TAKEN_YET).chain(&NOTHING_IN_THEM).count();
+    let lists = TAKEN.iter().chain(&NOTHING_IN_THEM).count();
     let directory = path("typical", "yml").parent().unwrap().to_owned();
-    let files = [directory.clone(), directory.join("later")]
-        .into_iter()
-        .flat_map(|directory| std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()));
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     assert_eq!(files.filter(|path| path.extension().is_some_and(|is| is == "yml")).count(), lists);
 }
 
@@ -83,17 +89,8 @@ fn what_is_made_is_a_good_configuration() {
 }
 
 #[test]
-fn what_is_not_taken_yet_is_known() {
-    for name in NOT_TAKEN_YET {
-        let problems = import_fixture(name).problems;
-        let known = problems.iter().all(|problem| problem.message == "is not available in this version yet");
-        assert!(!problems.is_empty() && known, "{name}:\n{}", lines(&problems));
-    }
-}
-
-#[test]
 fn no_secret_is_in_what_is_made_or_said() {
-    for name in TAKEN.iter().chain(&NOT_TAKEN_YET) {
+    for name in TAKEN.iter() {
         let import = import_fixture(name);
         let all = import.configuration.unwrap_or_default() + &lines(&import.notes) + &lines(&import.problems);
         assert!(!all.contains("HUNTER2"), "{name}:\n{all}");
@@ -273,7 +270,7 @@ fn value() -> impl Strategy<Value = Rc<str>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Whatever the settings hold, the result is one that this version takes, apart from what it does not have yet.
+    /// Whatever the settings hold, the result is one that this version takes.
     #[test]
     fn any_settings_become_a_good_configuration(
         queue: bool,
@@ -286,9 +283,7 @@ proptest! {
             source += &format!("    {key}: {value}\n");
         }
         let import = import(source.as_bytes(), "x").unwrap();
-        for problem in &import.problems {
-            prop_assert_eq!(&problem.message, "is not available in this version yet", "{}\n{}\n{:?}", problem, source, import.configuration);
-        }
+        prop_assert!(import.problems.is_empty(), "{:?}\n{}\n{:?}", import.problems, source, import.configuration);
     }
 
     #[test]

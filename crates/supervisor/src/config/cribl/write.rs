@@ -109,8 +109,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::secrets::Secrets;
     use crate::config::tree::{self, Value};
-    use crate::config::variables;
+    use crate::config::variables::{self, Sources};
+
+    /// A text in which `$$` stands for `$`, and nothing for a variable.
+    fn fill_nothing(text: &str) -> String {
+        let sources = Sources { variables: &BTreeMap::new(), secrets: &Secrets::default() };
+        variables::fill(text, sources).unwrap().text
+    }
 
     /// The first setting of a section as the configuration reads it: key, and text with variables filled in.
     fn read_back(yaml: &str) -> (String, String) {
@@ -119,7 +126,7 @@ mod tests {
         let Value::Map(entries) = &*sections[0].node.value else { panic!("{yaml}") };
         let Value::Scalar { text, plain } = &*entries[0].node.value else { panic!("{yaml}") };
         assert!(!plain, "{yaml}");
-        (entries[0].key.clone(), variables::fill(text, &BTreeMap::new()).unwrap().text)
+        (entries[0].key.clone(), fill_nothing(text))
     }
 
     #[track_caller]

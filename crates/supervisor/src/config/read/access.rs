@@ -48,8 +48,9 @@ fn from_secret(context: &Context<'_>, section: &Section<'_>, name: Option<String
     };
     match context.secrets().source(&name) {
         Ok(source) => {
-            if let Err(fault) = source.read_keys()
-                && active
+            if active
+                && !context.environment.secrets_elsewhere
+                && let Err(fault) = source.read_keys()
             {
                 section.problem("secret", fault);
             }

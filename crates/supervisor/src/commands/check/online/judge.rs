@@ -28,6 +28,9 @@ pub(super) fn checks(output: &Output, answers: &Answers) -> Vec<Check> {
     checks.extend(way(output, answers, unreached));
     if unreached.is_some() {
         checks.extend(["stream", "shards", "put"].map(|what| skipped(what, "the service is not reached")));
+    } else if stream.as_ref().is_err_and(is_not_there) {
+        checks.push(self::stream(output, stream));
+        checks.extend(["shards", "put"].map(|what| skipped(what, "there is no such stream")));
     } else {
         checks.push(self::stream(output, stream));
         checks.extend(answers.shards.as_ref().map(shards));
@@ -56,6 +59,10 @@ pub(super) fn is_about_the_way(failure: &Failure) -> bool {
         Cause::Other,
     ];
     on_the_way.contains(&failure.cause)
+}
+
+fn is_not_there(failure: &Failure) -> bool {
+    failure.code.as_deref() == Some("ResourceNotFoundException")
 }
 
 fn ok(what: &'static str, message: impl Into<String>) -> Check {
@@ -93,7 +100,7 @@ fn credentials(output: &Output, found: &Result<Found, Failure>) -> Check {
                 }
             };
             let until = match found.expiry.and_then(|expiry| expiry.duration_since(SystemTime::now()).ok()) {
-                Some(left) => format!(", for another {}", Period(Duration::from_secs(left.as_secs()))),
+                Some(left) => format!(", for another {}", about(left.as_secs())),
                 None => String::new(),
             };
             ok("credentials", format!("access key {}, {from}{until}", hint(&found.access_key)))
@@ -175,9 +182,7 @@ fn is_loopback(endpoint: Option<&str>) -> bool {
 fn stream(output: &Output, answer: &Result<StreamSummary, Failure>) -> Check {
     let summary = match answer {
         Ok(summary) => summary,
-        Err(failure) if failure.code.as_deref() == Some("ResourceNotFoundException") => {
-            return from_failure(Verdict::Problem, "stream", failure);
-        }
+        Err(failure) if is_not_there(failure) => return from_failure(Verdict::Problem, "stream", failure),
         Err(failure) => {
             let message = format!("it does not describe itself ({})", failure.words());
             let remedy = "nothing, if the other checks are well; `kinesis:DescribeStreamSummary` would allow this check";
@@ -272,7 +277,7 @@ fn clock(ahead_ms: Option<i64>) -> Check {
         return ok("clock", "right to a few seconds");
     }
     let which = if ahead > 0 { "behind" } else { "ahead of" };
-    let off_by = Period(Duration::from_secs(off / 1_000));
+    let off_by = about(off / 1_000);
     let consequence = if off >= CLOCK_REFUSED_MS {
         "signatures are corrected, but the times of events are wrong"
     } else {
@@ -285,6 +290,13 @@ fn clock(ahead_ms: Option<i64>) -> Check {
         message,
         "set the clock, and keep it set (NTP: chrony, systemd-timesyncd)",
     )
+}
+
+/// Seconds, to the minute where there are many.
+fn about(seconds: u64) -> Period {
+    const MANY: u64 = 3 * 60;
+    let seconds = if seconds < MANY { seconds } else { (seconds + 30) / 60 * 60 };
+    Period(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

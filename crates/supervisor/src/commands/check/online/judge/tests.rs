@@ -132,7 +132,7 @@ fn what_the_credentials_are() {
     };
     let answers = Answers { credentials: Ok(expiring), ..good() };
     let role = ", assume_role: { enabled: true, arn: \"arn:aws:iam::111122223333:role/edge\" }";
-    check(role, &answers, "credentials", Verdict::Ok, &["ASIA…MPLE", "role/edge", "for another 3599s"]);
+    check(role, &answers, "credentials", Verdict::Ok, &["ASIA…MPLE", "role/edge", "for another 1h"]);
     let short = Found { access_key: "test".to_owned(), expiry: None };
     check("", &Answers { credentials: Ok(short), ..good() }, "credentials", Verdict::Ok, &["test…"]);
 
@@ -171,6 +171,7 @@ fn what_the_stream_is() {
         ..good()
     };
     check("", &refused("ResourceNotFoundException"), "stream", Verdict::Problem, &["do this"]);
+    check("", &refused("ResourceNotFoundException"), "put", Verdict::Skipped, &["no such stream"]);
     check(
         "",
         &refused("AccessDeniedException"),
@@ -218,6 +219,7 @@ fn clocks() {
         Verdict::Warning,
         &["2h ahead of", "signatures are corrected"],
     );
+    check("", &clock(Some(10_799_000)), "clock", Verdict::Warning, &["3h behind"]);
     check("", &clock(None), "clock", Verdict::Skipped, &[]);
 }
 
