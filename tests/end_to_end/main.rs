@@ -7,6 +7,7 @@ mod world;
 mod faults;
 mod import;
 mod modes;
+mod online;
 mod operation;
 mod outages;
 mod policies;

@@ -17,6 +17,7 @@ mod http;
 mod online;
 mod pace;
 mod settings;
+mod share;
 mod tls;
 
 use std::fmt;
@@ -368,6 +369,7 @@ impl Client for AwsClient {
                     .limit(limits::SHARDS_PER_PAGE)
                     .send()
             };
+            share::DESCRIBE_STREAM.turn().await;
             let output = self.shared.attempt(context, 0, call).await?;
             let description =
                 output.stream_description.filter(|description| !description.stream_name.is_empty());

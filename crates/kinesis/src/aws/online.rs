@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_kinesis as kinesis;
+use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamMode};
 use aws_sdk_sts as sts;
@@ -104,7 +105,10 @@ impl AwsClient {
         let http = shared.http.always_checking().map_err(wrong_settings)?;
         let provider = credentials::provider(&shared.settings, &http, &shared.clock).await;
         let config = credentials::sts_config(&shared.settings, &http);
-        let config = sts::config::Builder::from(&config).credentials_provider(provider).build();
+        // Once more for the clock; somebody waits for the answer.
+        let retries = RetryConfig::standard().with_max_attempts(2);
+        let config =
+            sts::config::Builder::from(&config).credentials_provider(provider).retry_config(retries).build();
         let client = sts::Client::from_conf(config);
         let limit = shared.settings.timeouts.attempt;
         let context = Context { operation: "GetCallerIdentity", stream: "", place: "STS" };
