@@ -199,6 +199,17 @@ mod tests {
     }
 
     #[test]
+    fn the_page_shows_what_is_printed() {
+        let page =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/iam.md")).unwrap();
+        let block =
+            |kind: &str| page.split(&format!("```{kind}\n")).nth(1).unwrap().split("```").next().unwrap();
+        let (config, _) = parse(block("yaml"), "m.yaml", Path::new("/"), &Environment::default()).unwrap();
+        let printed = serde_json::to_string_pretty(&document(&identities(&config))).unwrap();
+        assert_eq!(block("json"), printed + "\n");
+    }
+
+    #[test]
     fn a_role_and_who_takes_it_on() {
         let role = "arn:aws:iam::111122223333:role/edge";
         let found = document_of(&format!(
