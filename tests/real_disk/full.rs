@@ -59,3 +59,29 @@ async fn space_returns(kind: &str, mode: &str) -> String {
         "{mode}: {hog_mib} MiB taken and given back, {lines} lines, {missing} missing, {repeated} repeated"
     )
 }
+
+/// Space never returns: what the queue cannot take is sent as soon as the link is back.
+pub(crate) fn full_for_good() -> Outcome {
+    disk::needs(&[])?;
+    Ok(crate::block_on(space_is_gone()))
+}
+
+async fn space_is_gone() -> String {
+    let disk = Disk::new("tmpfs", DISK_MIB);
+    let mut world = world("error").await;
+    std::os::unix::fs::symlink(disk.at(), world.path("data")).unwrap();
+    world.start();
+    world.live(Duration::from_millis(500), RATE).await;
+    fill(&disk);
+    for _ in 0..3 {
+        let down = world.fault("down");
+        world.live(Duration::from_secs(3), RATE).await;
+        world.clear(down);
+        let proof = world.arrived().await;
+        assert_eq!(proof.missing, 0, "{:#?}", world.said);
+    }
+    assert!(world.has_said(FULL), "{:#?}", world.said);
+    let proof = world.finish(0).await;
+    let (lines, missing, repeated) = (proof.written, proof.missing, proof.repeated);
+    format!("3 outages without a byte of space, {lines} lines, {missing} missing, {repeated} repeated")
+}

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         ("power_cuts", Box::new(cuts::power_cuts)),
         ("full_ext4", Box::new(full::full_ext4)),
         ("full_tmpfs", Box::new(full::full_tmpfs)),
+        ("full_for_good", Box::new(full::full_for_good)),
         ("traces_are_understood", Box::new(strace::traces_are_understood)),
         ("lying_write", Box::new(faults::lying_write)),
     ];

@@ -31,8 +31,11 @@ struct World {
     sync_ms: Option<u64>,
     sync_is_due: bool,
     room: bool,
-    /// After a stop the queue gets no room any more.
-    stays_full: bool,
+    /// From then on the queue gets no room any more.
+    full_from: Option<Duration>,
+    withdrawn_at: Option<Duration>,
+    /// What the machine was told of the room.
+    told_room: bool,
     link_up: bool,
     delivered: Vec<u64>,
     acknowledged: BTreeSet<u64>,
@@ -76,7 +79,9 @@ impl World {
             sync_ms,
             sync_is_due: false,
             room: true,
-            stays_full: rng.bool(),
+            full_from: rng.bool().then(|| Duration::from_millis(rng.u64(..30_000))),
+            withdrawn_at: None,
+            told_room: true,
             rng,
             link_up: true,
             delivered: Vec::new(),
@@ -108,6 +113,19 @@ impl World {
         self.step(Event::Readable(self.readable as u64));
     }
 
+    /// What the queue's thread says comes in order.
+    fn at_once(&mut self, event: Event) {
+        self.tie += 1;
+        self.agenda.insert((self.now, self.tie), event);
+    }
+
+    fn tell_room(&mut self) {
+        if self.told_room != self.room && (self.room || !self.parked.is_empty()) {
+            self.told_room = self.room;
+            self.at_once(Event::QueueRoom(self.room));
+        }
+    }
+
     fn later(&mut self, ms_max: u64, event: Event) {
         self.tie += 1;
         let due = self.now + Duration::from_millis(self.rng.u64(1..=ms_max));
@@ -131,11 +149,17 @@ impl World {
                 assert!(self.delivered.contains(&id), "{id} acknowledged without having been accepted");
                 self.acknowledged.insert(id);
             }
-            Action::Spool(id) => self.parked.push_back(id),
+            Action::Spool(id) => {
+                self.parked.push_back(id);
+                self.tell_room();
+            }
             Action::Withdraw => {
+                let last = self.withdrawn_at.replace(self.now);
+                assert!(self.stopped || last != Some(self.now), "given and taken back without end");
                 for id in std::mem::take(&mut self.parked) {
-                    self.later(5, Event::Withdrawn(id));
+                    self.at_once(Event::Withdrawn(id));
                 }
+                self.told_room = true;
             }
             Action::Drop(id, _) => assert!(self.dropped.insert(id)),
             Action::Abandon(id) => assert!(self.abandoned.insert(id)),
@@ -241,7 +265,8 @@ impl World {
             }
             if self.stopped && !self.out_of_time && stop_at.is_some_and(|at| self.now >= at + patience) {
                 self.out_of_time = true;
-                assert!(self.room || self.parked.is_empty(), "what waits for room was not taken back");
+                let untold = self.agenda.values().any(|event| matches!(event, Event::QueueRoom(_)));
+                assert!(self.told_room || untold || self.parked.is_empty(), "it waits for room without end");
                 self.agenda.clear();
                 self.unanswered_puts = 0;
                 self.step(Event::GiveUp);
@@ -269,11 +294,11 @@ impl World {
             self.give_up_oldest();
         }
         if calm || self.rng.u8(..50) == 0 {
-            let room = (calm || self.rng.bool()) && !(self.stopped && self.stays_full);
-            if room != self.room {
-                self.room = room;
-                self.step(Event::QueueRoom(room));
-            }
+            // Where every batch must go through a queue without room, there is no end but a stop.
+            let for_good = self.full_from.is_some_and(|from| self.now >= from)
+                && (self.stopped || self.policy.queue_mode != QueueMode::Always);
+            self.room = (calm || self.rng.bool()) && !for_good;
+            self.tell_room();
         }
     }
 

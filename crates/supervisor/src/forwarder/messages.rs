@@ -95,7 +95,8 @@ pub enum Action {
     Done(Key),
     /// Give the live batch to the queue.
     Spool(u64),
-    /// Take back what was given to the queue and waits for room there.
+    /// Take back what was given to the queue and waits for room there. If nothing is left waiting, the queue says anew
+    /// whether it has room when it is given the next batch.
     Withdraw,
     /// Drop the live batch by policy, and count it.
     Drop(u64, DropReason),

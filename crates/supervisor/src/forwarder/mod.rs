@@ -185,6 +185,7 @@ impl Forwarder {
         if self.stopping {
             self.let_go(actions);
         }
+        self.take_back(actions);
         self.spool_live(now, actions);
         self.put_ready(now, actions);
         self.note_slowness(now);
@@ -259,6 +260,11 @@ impl Forwarder {
             Some(Stage::Spooling),
             "the queue gave batch {id} back without having been given it"
         );
+        if self.spools() == 0 && !self.stopping {
+            // Whether it has room again, the next batch that needs it will show. The slow way has its time once more.
+            (self.queue_room, self.withdrawing) = (true, false);
+            self.slow_since = None;
+        }
     }
 
     /// Does the queue hold batches that were not read yet, readable already or not?
@@ -407,7 +413,16 @@ impl Forwarder {
             self.live.remove(&id);
             actions.push(Action::Abandon(id));
         }
-        if !self.queue_room && self.spools() > 0 && !std::mem::replace(&mut self.withdrawing, true) {
+    }
+
+    /// Takes back what waits for room in the queue where that is of no use: it could be sent at once, since everything
+    /// before it is delivered, or there is no time to wait. A queue can be empty and have no room: another program has
+    /// filled the disk.
+    fn take_back(&mut self, actions: &mut Vec<Action>) {
+        let is_next = self.health.permits() > 0 && self.queued.is_empty() && !self.has_unread();
+        let no_use = self.stopping || (is_next && self.policy.queue_mode != QueueMode::Always);
+        let waits = !self.queue_room && self.spools() > 0;
+        if no_use && waits && !std::mem::replace(&mut self.withdrawing, true) {
             actions.push(Action::Withdraw);
         }
     }

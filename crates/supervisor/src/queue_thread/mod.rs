@@ -138,7 +138,8 @@ impl QueueThread {
         self.commands.send(Command::Append(append)).map_err(|_| QueueGone)
     }
 
-    /// Gives back the batches that wait for room. One that the queue has room for is kept all the same.
+    /// Gives back the batches that wait for room; one that the queue has room for is kept all the same. If none is left,
+    /// the next batch that finds no room is the next [`Report::Room`].
     ///
     /// # Errors
     /// [`QueueGone`].

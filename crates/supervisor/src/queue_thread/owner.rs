@@ -121,6 +121,8 @@ impl<S: Storage> Owner<S> {
                 // It may have got room since.
                 self.put_down(now);
                 self.waiting.drain(..).for_each(|append| (append.on_kept)(None));
+                // Nobody hears that there is room where nothing waits for it: the next batch asks anew.
+                self.full &= !self.staged.is_empty();
             }
             Command::Ack(sequence) => {
                 self.queue.ack(sequence);

@@ -53,7 +53,7 @@ fn what_waits_for_room_can_be_taken_back() {
     world.pass(SECOND);
     assert!(world.sleeps(), "nothing waits any more");
     world.append(10_000);
-    assert_eq!(world.heard(), [], "it is still full");
+    assert_eq!(world.heard(), [Full], "it is still full, and says so anew");
     world.deliver();
     world.pass(SECOND);
     assert!(world.heard().contains(&Room));
