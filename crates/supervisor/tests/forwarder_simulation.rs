@@ -334,6 +334,50 @@ impl World {
     }
 }
 
+/// A machine that is up, without a queue.
+fn healthy(concurrency: u32) -> Forwarder {
+    let policy = Policy {
+        backpressure: Backpressure::Block,
+        queue_mode: QueueMode::Error,
+        strict_ordering: true,
+        on_full: OnFull::Block,
+        concurrency,
+    };
+    let mut machine = Forwarder::new(policy, 0, 1);
+    let mut actions = Vec::new();
+    let result =
+        PutResult { finished: true, progressed: true, health: PutHealth::Open, since: Duration::ZERO };
+    for event in [
+        Event::Time,
+        Event::Verified(Verdict::Covered),
+        Event::Live(0),
+        Event::Put { key: Key::Live(0), result },
+    ] {
+        machine.handle(Duration::ZERO, event, &mut actions);
+    }
+    assert_eq!(actions.last(), Some(&Action::Done(Key::Live(0))));
+    machine
+}
+
+#[test]
+fn as_many_batches_of_the_inputs_fly_as_are_permitted_and_a_few_wait() {
+    for concurrency in [1, 5, 32] {
+        let mut machine = healthy(concurrency);
+        let mut actions = Vec::new();
+        let taken = (1..1000)
+            .take_while(|id| {
+                let wanted = machine.wants_live();
+                if wanted {
+                    machine.handle(Duration::ZERO, Event::Live(*id), &mut actions);
+                }
+                wanted
+            })
+            .count();
+        assert_eq!(actions.len(), concurrency as usize, "{concurrency}");
+        assert_eq!(taken, concurrency as usize + 4, "{concurrency}");
+    }
+}
+
 fn run(seed: u64) -> Result<(), String> {
     let outcome = std::panic::catch_unwind(|| {
         let mut world = World::new(seed);

@@ -130,7 +130,7 @@ impl Forwarder {
     /// Is there room for another batch from the inputs?
     #[must_use]
     pub fn wants_live(&self) -> bool {
-        self.live.len() < LIVE_MAX + self.spools() || self.drop_reason().is_some()
+        self.live_waiting() < LIVE_MAX || self.drop_reason().is_some()
     }
 
     /// When [`Event::Time`] is due, if ever. What was due already and could not be done waits for another event: a
@@ -266,6 +266,11 @@ impl Forwarder {
         self.unread || self.readable_end < self.spooled_end
     }
 
+    /// Batches from the inputs that wait, fresh ones and such that are tried again.
+    fn live_waiting(&self) -> usize {
+        self.live.values().filter(|stage| matches!(stage, Stage::Ready { .. })).count()
+    }
+
     fn spools(&self) -> usize {
         self.live.values().filter(|stage| **stage == Stage::Spooling).count()
     }
@@ -308,10 +313,10 @@ impl Forwarder {
     /// Drops the newest batches beyond those that may wait.
     fn drop_what_has_no_room(&mut self, actions: &mut Vec<Action>) {
         let Some(reason) = self.drop_reason() else { return };
-        let waiting: Vec<u64> =
+        let fresh: Vec<u64> =
             self.live.iter().filter(|(_, stage)| **stage == FRESH).map(|(id, _)| *id).collect();
-        let keep = LIVE_MAX.saturating_sub(self.live.len() - waiting.len() - self.spools());
-        for id in waiting.into_iter().skip(keep) {
+        let keep = LIVE_MAX.saturating_sub(self.live_waiting() - fresh.len());
+        for id in fresh.into_iter().skip(keep) {
             self.live.remove(&id);
             actions.push(Action::Drop(id, reason));
         }
