@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_kinesis::output::CallOutcome;
 use millpond_kinesis::{Batch, Class, Failure, Format, Output, Pending, RejectedRecord, Report};
 
 use crate::counters::OutputCounters;
@@ -64,10 +63,7 @@ impl Sender {
         counters.delivered_events.add(events_of(batch, report.delivered.len()));
         let bytes = |index: &u32| batch.record(*index as usize).wire_bytes() as u64;
         counters.delivered_bytes.add(report.delivered.iter().map(bytes).sum());
-        for call in &report.calls {
-            counters.puts.add(1);
-            counters.failed_puts.add(u64::from(call.outcome != CallOutcome::Accepted));
-        }
+        report.calls.iter().for_each(|call| counters.puts.note(call));
         if !report.delivered.is_empty() {
             counters.retried_records.add(report.retry.len() as u64);
         }
