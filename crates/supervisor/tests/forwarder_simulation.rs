@@ -31,6 +31,8 @@ struct World {
     sync_ms: Option<u64>,
     sync_is_due: bool,
     room: bool,
+    /// Memory allows puts from the inputs, and readings.
+    memory: (bool, bool),
     /// After a stop the queue gets no room any more.
     stays_full: bool,
     link_up: bool,
@@ -57,7 +59,7 @@ impl World {
             queue_mode: modes[rng.usize(..3)],
             strict_ordering: rng.bool(),
             on_full: [OnFull::Block, OnFull::Drop, OnFull::DropOldest][rng.usize(..3)],
-            concurrency: [1, 2, 5, 32][rng.usize(..4)],
+            concurrency: [1, 2, 5, 32, 160][rng.usize(..5)],
         };
         let before = if policy.backpressure == Backpressure::Queue { rng.u64(..10) } else { 0 };
         let machine = Forwarder::new(policy.clone(), before, seed);
@@ -76,6 +78,7 @@ impl World {
             sync_ms,
             sync_is_due: false,
             room: true,
+            memory: (true, true),
             stays_full: rng.bool(),
             rng,
             link_up: true,
@@ -125,7 +128,10 @@ impl World {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Put(key) => self.put(key),
+            Action::Put(key) => {
+                assert!(self.memory.0 || matches!(key, Key::Queued(_)), "{key:?} is put against memory");
+                self.put(key);
+            }
             Action::Done(key) => {
                 let id = self.id(key);
                 assert!(self.delivered.contains(&id), "{id} acknowledged without having been accepted");
@@ -148,7 +154,10 @@ impl World {
                 };
                 self.later(50, Event::Verified(verdict));
             }
-            Action::Read(max) => self.read_back(max),
+            Action::Read(max) => {
+                assert!(self.memory.1, "a reading against memory");
+                self.read_back(max);
+            }
             Action::Finished => self.finished = true,
         }
     }
@@ -160,6 +169,7 @@ impl World {
             (true, 0..70) => (true, true, PutHealth::Open),
             (true, 70..85) => (false, true, PutHealth::Throttled),
             (true, 85..95) => (false, false, PutHealth::Throttled),
+            (true, 95..97) => (false, false, PutHealth::Echo),
             (true, _) => (false, false, PutHealth::Transient),
             (false, 0..90) => (false, false, PutHealth::Transient),
             (false, _) => (false, false, PutHealth::Misconfigured),
@@ -269,6 +279,13 @@ impl World {
             self.give_up_oldest();
         }
         if calm || self.rng.u8(..50) == 0 {
+            let memory = (calm || self.rng.bool(), calm || self.rng.bool());
+            if std::mem::replace(&mut self.memory, memory) != memory {
+                let (puts, reads) = memory;
+                self.step(Event::Memory { puts, reads });
+            }
+        }
+        if calm || self.rng.u8(..50) == 0 {
             let room = (calm || self.rng.bool()) && !(self.stopped && self.stays_full);
             if room != self.room {
                 self.room = room;
@@ -361,7 +378,7 @@ fn healthy(concurrency: u32) -> Forwarder {
 
 #[test]
 fn as_many_batches_of_the_inputs_fly_as_are_permitted_and_a_few_wait() {
-    for concurrency in [1, 5, 32] {
+    for concurrency in [1, 5, 32, 160] {
         let mut machine = healthy(concurrency);
         let mut actions = Vec::new();
         let taken = (1..1000)
@@ -376,6 +393,18 @@ fn as_many_batches_of_the_inputs_fly_as_are_permitted_and_a_few_wait() {
         assert_eq!(actions.len(), concurrency as usize, "{concurrency}");
         assert_eq!(taken, concurrency as usize + 4, "{concurrency}");
     }
+}
+
+#[test]
+fn what_waits_for_memory_flies_when_there_is_some() {
+    let mut machine = healthy(8);
+    let mut actions = Vec::new();
+    machine.handle(Duration::ZERO, Event::Memory { puts: false, reads: true }, &mut actions);
+    machine.handle(Duration::ZERO, Event::Live(1), &mut actions);
+    machine.handle(Duration::ZERO, Event::Live(2), &mut actions);
+    assert_eq!(actions, []);
+    machine.handle(Duration::ZERO, Event::Memory { puts: true, reads: true }, &mut actions);
+    assert_eq!(actions, [Action::Put(Key::Live(1)), Action::Put(Key::Live(2))]);
 }
 
 fn run(seed: u64) -> Result<(), String> {

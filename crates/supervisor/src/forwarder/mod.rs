@@ -63,6 +63,8 @@ pub struct Forwarder {
     /// A batch became readable after the reading that goes on had begun, which may have missed it.
     readable_while_reading: bool,
     queue_room: bool,
+    memory_for_puts: bool,
+    memory_for_reads: bool,
     /// What waits in the queue for room was taken back, or will be.
     withdrawing: bool,
     /// Since when a live batch has waited for a permit while the output was up.
@@ -93,6 +95,8 @@ impl Forwarder {
             reading: false,
             readable_while_reading: false,
             queue_room: true,
+            memory_for_puts: true,
+            memory_for_reads: true,
             withdrawing: false,
             slow_since: None,
             inputs_ended: false,
@@ -165,6 +169,10 @@ impl Forwarder {
                 self.queue_room = room;
                 self.withdrawing &= !room;
             }
+            Event::Memory { puts, reads } => {
+                self.memory_for_puts = puts;
+                self.memory_for_reads = reads;
+            }
             Event::Read(sequence) => {
                 let known = self.queued.insert(sequence, FRESH);
                 assert!(known.is_none(), "batch {sequence} was read twice");
@@ -205,7 +213,7 @@ impl Forwarder {
         match result.health {
             PutHealth::Open => self.window.on_accepted(),
             PutHealth::Throttled => self.window.on_throttled(now),
-            PutHealth::Transient | PutHealth::Misconfigured => {}
+            PutHealth::Transient | PutHealth::Misconfigured | PutHealth::Echo => {}
         }
         let (map, id) = match key {
             Key::Live(id) => (&mut self.live, id),
@@ -349,7 +357,7 @@ impl Forwarder {
         }
         let limit = self.health.permits().min(self.window.limit()) as usize;
         let mut permits = limit.saturating_sub(self.flying());
-        let direct = self.is_direct(now);
+        let direct = self.is_direct(now) && self.memory_for_puts;
         if self.policy.strict_ordering || !self.is_queueing() {
             put_in_order(&mut self.queued, Key::Queued, now, &mut permits, actions);
             if direct {
@@ -383,7 +391,8 @@ impl Forwarder {
     fn read_backlog(&mut self, actions: &mut Vec<Action>) {
         let room = (self.policy.concurrency as usize + READ_AHEAD).saturating_sub(self.queued.len());
         let up = self.health.permits() > 0;
-        if up && self.unread && !self.reading && !self.stopping && room > 0 {
+        let may_read = self.memory_for_reads && !self.reading && !self.stopping;
+        if up && self.unread && may_read && room > 0 {
             self.reading = true;
             actions.push(Action::Read(room));
         }
