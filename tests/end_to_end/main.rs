@@ -4,6 +4,7 @@
 
 mod world;
 
+mod batching;
 mod faults;
 mod import;
 mod modes;

@@ -12,6 +12,7 @@
 //! Pure modules (no clock, no I/O, no async): [`limits`], [`record`], [`encode`], [`decode`],
 //! [`batch`], [`batcher`], [`classify`], [`settle`], [`shards`]. Only [`aws`] knows the SDK.
 
+mod attempt;
 pub mod aws;
 pub mod batch;
 pub mod batcher;
@@ -19,6 +20,7 @@ pub mod classify;
 pub mod client;
 pub mod decode;
 pub mod encode;
+mod group;
 pub mod limits;
 pub mod output;
 pub mod record;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::batch::{Batch, Format, RecordRef};
+use crate::attempt::Attempt;
+use crate::batch::{Batch, Format};
 use crate::classify::{self, Context};
 use crate::client::{Class, Client, Failure, ListShards};
+use crate::group::Groups;
 use crate::limits;
-use crate::record;
-use crate::settle::{Pending, RejectedRecord, Settled, settle};
+use crate::settle::{Pending, RejectedRecord, Settled};
 use crate::shards::{self, Coverage, ShardPage};
 
 /// How to talk to the stream.
@@ -22,6 +23,9 @@ pub struct OutputOptions {
     pub request_bytes_max: usize,
     /// Records of one PutRecords call, 1 to 500.
     pub request_records_max: usize,
+    /// `Some`: batches that wait share PutRecords calls, of which at most this many are under way at
+    /// a time, at least 1. `None`: every batch has calls of its own, and they begin at once.
+    pub shared_calls_max: Option<u32>,
 }
 
 impl Default for OutputOptions {
@@ -30,6 +34,7 @@ impl Default for OutputOptions {
             use_list_shards: true,
             request_bytes_max: crate::limits::REQUEST_BYTES_TARGET,
             request_records_max: crate::limits::REQUEST_RECORDS_MAX,
+            shared_calls_max: None,
         }
     }
 }
@@ -37,14 +42,16 @@ impl Default for OutputOptions {
 /// Sends batches to one stream. Cheap to clone; any number of sends may be in flight.
 #[derive(Clone, Debug)]
 pub struct Output {
-    shared: Arc<Shared>,
+    stream: Arc<Stream>,
+    groups: Option<Arc<Groups>>,
 }
 
+/// Where records go.
 #[derive(Debug)]
-struct Shared {
-    client: Arc<dyn Client>,
-    stream: String,
-    options: OutputOptions,
+pub(crate) struct Stream {
+    pub(crate) client: Arc<dyn Client>,
+    pub(crate) name: String,
+    pub(crate) options: OutputOptions,
 }
 
 /// Which operation a call used.
@@ -54,6 +61,16 @@ pub enum Api {
     PutRecord,
     /// Up to 500 records.
     PutRecords,
+}
+
+impl Api {
+    /// The operation's name, as the service, its policies and metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Api::PutRecord => "PutRecord",
+            Api::PutRecords => "PutRecords",
+        }
+    }
 }
 
 /// How one call ended.
@@ -95,12 +112,34 @@ pub struct Report {
     pub rejected: Vec<RejectedRecord>,
     /// The worst failure: why `retry` is not empty. Always there when `retry` is not empty.
     pub failure: Option<Failure>,
-    /// The calls that were made, in order.
+    /// The calls that were made, in order. A call that several batches share is in the report of one
+    /// of them, with the records of all.
     pub calls: Vec<Call>,
-    /// From begin to end of the attempt.
+    /// The records went in calls that are in another batch's report.
+    pub shared: bool,
+    /// How long the batch waited for a call of those that may be under way.
+    pub waited: Duration,
+    /// From begin to end of the attempt, the wait included.
     pub duration: Duration,
-    /// Bytes of data and keys in all calls, before base64.
+    /// Bytes of data and keys in all of `calls`, before base64.
     pub bytes: u64,
+}
+
+impl Report {
+    /// What the attempt that `begin` began has brought for one batch.
+    pub(crate) fn new(settled: Settled, calls: Vec<Call>, begin: Instant) -> Report {
+        Report {
+            delivered: settled.delivered,
+            retry: Pending::from_indexes(settled.retry),
+            rejected: settled.rejected,
+            failure: settled.failure,
+            shared: false,
+            waited: Duration::ZERO,
+            duration: begin.elapsed(),
+            bytes: calls.iter().map(|call| call.bytes).sum(),
+            calls,
+        }
+    }
 }
 
 /// Whether the stream can be written to, as far as listing its shards tells.
@@ -130,13 +169,15 @@ impl Output {
     pub fn new(client: Arc<dyn Client>, stream_name: String, options: OutputOptions) -> Output {
         assert!((1..=limits::REQUEST_RECORDS_MAX).contains(&options.request_records_max));
         assert!((1..=limits::REQUEST_BYTES_MAX).contains(&options.request_bytes_max));
-        let shared = Shared { client, stream: stream_name, options };
-        Output { shared: Arc::new(shared) }
+        let calls_max = options.shared_calls_max;
+        let stream = Arc::new(Stream { client, name: stream_name, options });
+        let groups = calls_max.map(|calls_max| Groups::new(Arc::clone(&stream), calls_max));
+        Output { stream, groups }
     }
 
     /// The name of the stream.
     pub fn stream_name(&self) -> &str {
-        &self.shared.stream
+        &self.stream.name
     }
 
     /// Makes one attempt to send what is pending of a batch. PutRecord for the only record of a
@@ -144,20 +185,28 @@ impl Output {
     /// A call that is refused as a whole for one of its records is cut in halves until the record
     /// is found. Nothing else is tried twice, and after a call that failed no other is made.
     ///
-    /// Dropping the future abandons the attempt: what was under way may have arrived.
+    /// Where batches share calls ([`OutputOptions::shared_calls_max`]) it is always PutRecords: at
+    /// once if a call may begin, else together with the others that wait, in the order of their
+    /// sends. Nothing waits for company. When a call fails as a whole, nothing else is tried for those
+    /// that wait: they have failed as well.
+    ///
+    /// Dropping the future abandons the attempt: what was under way may have arrived. Batches whose
+    /// records were in the same call are then told so.
     pub async fn send(&self, batch: &Batch, pending: &Pending) -> Report {
         let begin = Instant::now();
-        let mut attempt =
-            Attempt { shared: &self.shared, batch, settled: Settled::default(), calls: Vec::new() };
-        let sendable = attempt.sort_out(pending);
-        if batch.len() == 1 && batch.format != Format::Event {
-            if !sendable.is_empty() {
-                attempt.put_record().await;
-            }
-        } else {
-            attempt.put_records(sendable).await;
+        if let Some(groups) = &self.groups {
+            return groups.send(batch, pending, begin).await;
         }
-        attempt.report(pending, begin)
+        let mut attempt = Attempt::new(&self.stream);
+        attempt.add(batch, pending);
+        if batch.len() == 1 && batch.format != Format::Event {
+            attempt.put_record().await;
+        } else {
+            attempt.put_records().await;
+        }
+        let mut ended = attempt.end();
+        let settled = ended.settled.pop().expect("the attempt is this batch's");
+        Report::new(settled, ended.calls, begin)
     }
 
     /// Lists the shards, all pages, and says whether they cover the hash range. A gap is listed
@@ -171,7 +220,7 @@ impl Output {
     }
 
     async fn verify_once(&self) -> Verification {
-        match self.shared.list_all().await {
+        match self.stream.list_all().await {
             Ok(pages) => match shards::coverage(&pages) {
                 Coverage::Covered { open_shards } => Verification::Covered { open_shards },
                 Coverage::Not { because } => Verification::NotCovered { reason: because },
@@ -189,7 +238,7 @@ fn says_nothing_about_puts(failure: &Failure) -> bool {
         || failure.code.as_deref().is_some_and(|code| listing_only.contains(&code))
 }
 
-impl Shared {
+impl Stream {
     /// All pages. A token that has expired meanwhile means to begin again, once.
     async fn list_all(&self) -> Result<Vec<ShardPage>, Failure> {
         match self.list_pages().await {
@@ -201,7 +250,7 @@ impl Shared {
     }
 
     async fn list_pages(&self) -> Result<Vec<ShardPage>, Failure> {
-        let stream = self.stream.as_str();
+        let stream = self.name.as_str();
         let mut pages: Vec<ShardPage> = Vec::new();
         for _ in 0..limits::SHARD_PAGES_MAX {
             let next = pages.last().and_then(|page| page.next.as_deref());
@@ -223,168 +272,8 @@ impl Shared {
         Err(classify::not_kinesis(self.context(operation), &what, None))
     }
 
-    fn context<'a>(&'a self, operation: &'a str) -> Context<'a> {
-        Context { operation, stream: &self.stream, place: self.client.place() }
-    }
-}
-
-/// Calls that one attempt spends at most on finding refused records. Each record that is found is
-/// out of the next attempt, so it goes on from there.
-const BISECT_CALLS_MAX: usize = 64;
-
-/// One attempt under way. Every pending record ends up in `settled` exactly once.
-struct Attempt<'a> {
-    shared: &'a Shared,
-    batch: &'a Batch,
-    settled: Settled,
-    calls: Vec<Call>,
-}
-
-impl Attempt<'_> {
-    /// Rejects what the service cannot accept by its own limits; returns the others.
-    fn sort_out(&mut self, pending: &Pending) -> Vec<u32> {
-        let mut sendable = Vec::with_capacity(pending.len());
-        for &index in pending.indexes() {
-            let record = self.batch.record(index as usize);
-            let problem = if !record::is_legal_key(record.partition_key) {
-                let units = record.partition_key.encode_utf16().count();
-                Some((
-                    "PartitionKey",
-                    format!("the partition key has {units} UTF-16 units, 1 to 256 are allowed"),
-                ))
-            } else if record.wire_bytes() > limits::RECORD_BYTES_MAX {
-                let (bytes, max) = (record.wire_bytes(), limits::RECORD_BYTES_MAX);
-                Some((
-                    "RecordTooLarge",
-                    format!("the record has {bytes} bytes with its key, no stream takes more than {max}"),
-                ))
-            } else {
-                None
-            };
-            match problem {
-                None => sendable.push(index),
-                Some((code, message)) => {
-                    self.settled.rejected.push(RejectedRecord { index, code: code.to_owned(), message })
-                }
-            }
-        }
-        sendable
-    }
-
-    async fn put_record(&mut self) {
-        let record = self.batch.record(0);
-        let bytes = record.wire_bytes() as u64;
-        let begin = Instant::now();
-        let answer = self.shared.client.put_record(&self.shared.stream, record).await;
-        let context = self.shared.context("PutRecord");
-        let settled = settle(context, &[0], answer.as_ref().map(std::slice::from_ref));
-        self.note(Api::PutRecord, begin, bytes, 1, answer.as_ref().err(), settled);
-    }
-
-    /// Sends these records in as few calls as the limits allow, in order.
-    async fn put_records(&mut self, sendable: Vec<u32>) {
-        // What is still to be sent, the next part last.
-        let mut parts = self.split(sendable);
-        parts.reverse();
-        let mut bisect_calls = 0;
-        while let Some(part) = parts.pop() {
-            let failure = self.put_part(&part).await;
-            let Some(failure) = failure else { continue };
-            if failure.class == Class::Rejected && part.len() > 1 && bisect_calls < BISECT_CALLS_MAX {
-                bisect_calls += 2;
-                let (front, back) = part.split_at(part.len() / 2);
-                parts.push(back.to_vec());
-                parts.push(front.to_vec());
-                continue;
-            }
-            let context = self.shared.context("PutRecords");
-            self.settled.merge(settle(context, &part, Err(&failure)));
-            if failure.class != Class::Rejected || part.len() > 1 {
-                // What failed for this part would fail for the others as well.
-                for part in parts.drain(..) {
-                    self.settled.merge(settle(context, &part, Err(&failure)));
-                }
-            }
-        }
-    }
-
-    /// Cuts into parts that each fit into one call.
-    fn split(&self, sendable: Vec<u32>) -> Vec<Vec<u32>> {
-        let options = &self.shared.options;
-        let mut parts = Vec::new();
-        let mut part = Vec::new();
-        let mut bytes = 0;
-        for index in sendable {
-            let size = self.batch.record(index as usize).wire_bytes();
-            let full = part.len() == options.request_records_max || bytes + size > options.request_bytes_max;
-            if full && !part.is_empty() {
-                parts.push(std::mem::take(&mut part));
-                bytes = 0;
-            }
-            bytes += size;
-            part.push(index);
-        }
-        if !part.is_empty() {
-            parts.push(part);
-        }
-        parts
-    }
-
-    /// One PutRecords call. Settles its records, unless it failed as a whole: then the failure is
-    /// returned and they are the caller's.
-    async fn put_part(&mut self, part: &[u32]) -> Option<Failure> {
-        let records: Vec<RecordRef<'_>> =
-            part.iter().map(|index| self.batch.record(*index as usize)).collect();
-        let bytes = records.iter().map(|record| record.wire_bytes() as u64).sum();
-        let begin = Instant::now();
-        let answer = self.shared.client.put_records(&self.shared.stream, &records).await;
-        let context = self.shared.context("PutRecords");
-        let count = part.len() as u32;
-        match answer {
-            Ok(results) => {
-                let settled = settle(context, part, Ok(&results));
-                self.note(Api::PutRecords, begin, bytes, count, None, settled);
-                None
-            }
-            Err(failure) => {
-                let nothing = Settled::default();
-                self.note(Api::PutRecords, begin, bytes, count, Some(&failure), nothing);
-                Some(failure)
-            }
-        }
-    }
-
-    fn note(
-        &mut self,
-        api: Api,
-        begin: Instant,
-        bytes: u64,
-        records: u32,
-        failure: Option<&Failure>,
-        settled: Settled,
-    ) {
-        let outcome = match (failure, &settled.failure) {
-            (Some(failure), _) => CallOutcome::Failed(failure.class),
-            (None, _) if settled.delivered.len() == records as usize => CallOutcome::Accepted,
-            (None, Some(failure)) if settled.delivered.is_empty() => CallOutcome::Failed(failure.class),
-            (None, _) => CallOutcome::Partial,
-        };
-        self.calls.push(Call { api, outcome, duration: begin.elapsed(), records, bytes });
-        self.settled.merge(settled);
-    }
-
-    fn report(mut self, pending: &Pending, begin: Instant) -> Report {
-        self.settled.sort();
-        assert_eq!(self.settled.total(), pending.len(), "every pending record has exactly one fate");
-        Report {
-            delivered: self.settled.delivered,
-            retry: Pending::from_indexes(self.settled.retry),
-            rejected: self.settled.rejected,
-            failure: self.settled.failure,
-            duration: begin.elapsed(),
-            bytes: self.calls.iter().map(|call| call.bytes).sum(),
-            calls: self.calls,
-        }
+    pub(crate) fn context<'a>(&'a self, operation: &'a str) -> Context<'a> {
+        Context { operation, stream: &self.name, place: self.client.place() }
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use bytes::Bytes;
 
 use super::*;
-use crate::batch::BatchMeta;
+use crate::attempt::BISECT_CALLS_MAX;
+use crate::batch::{BatchMeta, RecordRef};
 use crate::client::{Cause, ClientFuture, PutResult};
 use crate::shards::Shard;
 
@@ -166,6 +167,20 @@ async fn finding_refused_records_is_bounded_and_goes_on() {
         assert_eq!(report.failure.unwrap().class, Class::Transient);
     }
     assert_eq!(found, 400);
+}
+
+/// A record that was never tried is not refused, however the search for others ends.
+#[tokio::test]
+async fn giving_up_the_search_rejects_nothing_that_was_not_sent() {
+    let fake = Arc::new(Fake { poison: vec![b"x"], ..Fake::default() });
+    let mut records = vec![b"x" as &[u8]; 200];
+    records.push(b"a good one");
+    let batch = batch(Format::Event, &records);
+    let options = OutputOptions { request_records_max: 200, ..OutputOptions::default() };
+    let report = output(&fake, options).send(&batch, &Pending::all(&batch)).await;
+    assert!(report.retry.indexes().contains(&200), "{:?}", report.rejected);
+    let failure = report.failure.unwrap();
+    assert_eq!((failure.class, failure.may_have_arrived), (Class::Transient, false));
 }
 
 #[tokio::test]

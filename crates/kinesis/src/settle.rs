@@ -140,7 +140,7 @@ fn settle_failure(sent: &[u32], failure: &Failure) -> Settled {
 }
 
 /// A refusal is not why something is tried again: that it is not known which record was meant, is.
-fn reason_to_retry(failure: &Failure, records: usize) -> Failure {
+pub(crate) fn reason_to_retry(failure: &Failure, records: usize) -> Failure {
     let mut failure = failure.clone();
     if failure.class == Class::Rejected {
         failure.class = Class::Transient;
@@ -202,7 +202,8 @@ fn fate_of(context: Context<'_>, result: &PutResult, tally: &[(Failure, usize)])
     }
 }
 
-fn miscounted(context: Context<'_>, sent: usize, results: usize) -> Failure {
+/// An answer that has another number of results than the request had records confirms nothing.
+pub(crate) fn miscounted(context: Context<'_>, sent: usize, results: usize) -> Failure {
     let what = format!("it has {results} results for {sent} records");
     classify::not_kinesis(context, &what, Some(200))
 }

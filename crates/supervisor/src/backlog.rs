@@ -34,31 +34,34 @@ pub struct Reading {
     pub more: bool,
 }
 
-/// Reads up to `max` batches off the reactor. An error of the disk is said, and leaves the rest for later.
+/// Reads up to `max` batches off the reactor, and none beyond the one with which they have `bytes_max` bytes. An error of the disk is said, and leaves the rest for later.
 ///
 /// # Panics
 /// When the reading itself panicked.
-pub async fn read(mut reader: Reader<Fs>, max: usize) -> Reading {
+pub async fn read(mut reader: Reader<Fs>, max: usize, bytes_max: u64) -> Reading {
     let reading = tokio::task::spawn_blocking(move || {
-        let mut frames = Vec::with_capacity(max);
+        let mut frames = Vec::new();
+        let (mut more, mut bytes) = (true, 0);
         let mut failure = None;
-        while frames.len() < max {
+        while more && frames.len() < max && bytes < bytes_max {
             match reader.next() {
-                Ok(Some(frame)) => frames.push(frame),
-                Ok(None) => break,
+                Ok(Some(frame)) => {
+                    bytes += frame.payload.len() as u64;
+                    frames.push(frame);
+                }
+                Ok(None) => more = false,
                 Err(error) => {
                     failure = Some(error);
                     break;
                 }
             }
         }
-        (reader, frames, failure)
+        (reader, frames, more, failure)
     });
-    let (reader, frames, failure) = match reading.await {
+    let (reader, frames, more, failure) = match reading.await {
         Ok(read) => read,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     };
-    let more = frames.len() == max || failure.is_some();
     if let Some(error) = failure {
         tracing::error!(%error, "the queue cannot be read now and is tried again");
         tokio::time::sleep(READ_RETRY).await;
@@ -97,5 +100,47 @@ pub fn info_of(batch: &Batch) -> BatchInfo {
         first_time_ms: meta.first_time_ms,
         last_time_ms: meta.last_time_ms,
         appended_ms: Steady::of_process().mark_ms(Instant::now()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use millpond_kinesis::RecordRef;
+    use millpond_queue::{Options, Queue};
+
+    use super::*;
+
+    fn batch(data_bytes: usize) -> Batch {
+        let meta =
+            BatchMeta { format: Format::Gzip, events: 1, raw_bytes: 1, first_time_ms: 0, last_time_ms: 0 };
+        let data = Bytes::from(vec![7; data_bytes]);
+        Batch::from_records(meta, &[RecordRef { partition_key: "k", explicit_hash_key: None, data }])
+    }
+
+    #[tokio::test]
+    async fn reading_ends_by_number_by_bytes_and_with_the_queue() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { free_bytes_min: 0, ..Options::default() };
+        let (mut queue, _) = Queue::open(Fs::create(directory.path()).unwrap(), options).unwrap();
+        let batch = batch(1_000);
+        for _ in 0..9 {
+            queue.append(info_of(&batch), &batch.to_payload()).unwrap();
+        }
+        let durable = queue.commit().unwrap();
+        assert!(durable.upto > queue.acked());
+        let mut reader = queue.reader(queue.acked());
+        for (max, bytes_max, count, more) in [
+            (2, u64::MAX, 2, true),
+            // The one with which it is reached is read.
+            (100, 2_500, 3, true),
+            (100, 1, 1, true),
+            (3, u64::MAX, 3, true),
+            (100, u64::MAX, 0, false),
+        ] {
+            let reading = read(reader, max, bytes_max).await;
+            assert_eq!((reading.batches.len(), reading.more), (count, more), "{max} {bytes_max}");
+            reader = reading.reader;
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::puts::PutCounters;
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -37,9 +39,7 @@ pub struct OutputCounters {
     /// Batches that the queue has taken.
     pub spooled_batches: Counter,
     /// Calls to the service that carried records.
-    pub puts: Counter,
-    /// Calls of which nothing, or not everything, was accepted.
-    pub failed_puts: Counter,
+    pub puts: PutCounters,
     /// Records that were throttled or failed alone, and were sent again.
     pub retried_records: Counter,
     /// Events kept in the dead letters.

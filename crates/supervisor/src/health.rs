@@ -95,6 +95,8 @@ pub enum PutHealth {
     Transient,
     /// Nothing gets through until a person changes something.
     Misconfigured,
+    /// It failed in a call that another put tells of: nothing new.
+    Echo,
 }
 
 /// What a look at the shards said.
@@ -194,6 +196,7 @@ impl Health {
             PutHealth::Throttled => self.on_throttled(),
             PutHealth::Transient => self.on_failed(since, now, false),
             PutHealth::Misconfigured => self.on_failed(since, now, true),
+            PutHealth::Echo => {}
         }
     }
 
@@ -424,6 +427,10 @@ mod tests {
                 );
                 assert!(put != PutHealth::Misconfigured || !is_up, "{state:?}: misconfigured stops sending");
             }
+            let mut health = Health::new(5, 1);
+            health.state = state.clone();
+            health.on_put(now, now, PutHealth::Echo);
+            assert_eq!(health.state, *state, "an echo changes nothing");
             for verdict in [Verdict::Covered, Verdict::Unknown, Verdict::Bad] {
                 let mut health = Health::new(5, 1);
                 health.state = state.clone();

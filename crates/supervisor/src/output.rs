@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use millpond_kinesis::aws::AwsClient;
+use millpond_kinesis::limits::{REQUEST_BYTES_TARGET, REQUEST_RECORDS_MAX};
 use millpond_kinesis::{Batcher, BatcherOptions, Failure, Format, Output as KinesisOutput, OutputOptions};
 use millpond_queue::{DropReason, Fs, OpenError, Options, Queue, Retain};
 use tokio::sync::{mpsc, watch};
@@ -23,6 +24,9 @@ use crate::queue_thread::{self, QueueThread};
 const CHUNKS_WAITING_MAX: usize = 2;
 /// Sealed batches that wait for the driver, being compressed meanwhile.
 const ENCODINGS_WAITING_MAX: usize = 2;
+/// With `put_records_batching`, puts in flight for each call that may be: more than a call holds only where records are
+/// small and the round trip is long.
+const PUTS_PER_CALL: u32 = 32;
 
 /// An output that is ready to run.
 pub struct Assembled {
@@ -124,7 +128,8 @@ pub async fn assemble(
         receipts: Vec::new(),
         out: sealed,
     };
-    let driver = Driver::new(machine, sender, backlog, encodings, (notify, notices), phase);
+    let bytes_max = bytes_max(output);
+    let driver = Driver::new(machine, sender, backlog, encodings, (notify, notices), phase, bytes_max);
     Ok(Assembled { id, chunks, assembler, incoming, driver, counters, dead_letters })
 }
 
@@ -204,14 +209,25 @@ fn policy(output: &Output) -> Policy {
         queue_mode: output.queue.mode,
         strict_ordering: output.queue.strict_ordering,
         on_full: output.queue.on_full,
-        concurrency: output.concurrency,
+        concurrency: output.concurrency * if output.put_records_batching { PUTS_PER_CALL } else { 1 },
     }
+}
+
+/// Bytes of batches in flight, and of batches that were read back. Where each batch has a call of its own, their number
+/// is bound enough. Where they share calls, it is a call's worth for each call that may be.
+fn bytes_max(output: &Output) -> u64 {
+    let call = output.max_record_size.max(REQUEST_BYTES_TARGET) as u64;
+    if output.put_records_batching { u64::from(output.concurrency) * call } else { u64::MAX }
 }
 
 fn output_options(output: &Output) -> OutputOptions {
     OutputOptions {
         use_list_shards: output.use_list_shards,
-        request_records_max: output.records_per_flush,
+        request_records_max: match output.format {
+            checked::Format::Event => output.records_per_flush,
+            checked::Format::Gzip | checked::Format::Ndjson => REQUEST_RECORDS_MAX,
+        },
+        shared_calls_max: output.put_records_batching.then_some(output.concurrency),
         ..OutputOptions::default()
     }
 }

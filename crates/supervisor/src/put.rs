@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_kinesis::output::CallOutcome;
+use millpond_kinesis::output::{Call, CallOutcome};
 use millpond_kinesis::{Batch, Class, Failure, Format, Output, Pending, RejectedRecord, Report};
 
 use crate::counters::OutputCounters;
@@ -36,7 +36,7 @@ pub struct PutDone {
 }
 
 impl Sender {
-    /// Makes one attempt. `since` is when it began.
+    /// Makes one attempt. `since` is when it was asked for; it begins when its call does.
     pub async fn put(&self, batch: &Batch, pending: &Pending, since: Duration) -> PutDone {
         let mut report = self.output.send(batch, pending).await;
         assert_eq!(
@@ -55,6 +55,7 @@ impl Sender {
             left = Pending::from_indexes(indexes);
         }
         let health = health_of(&report, progressed, left.is_empty());
+        let since = since + report.waited;
         let result = PutResult { finished: left.is_empty(), progressed, health, since };
         PutDone { result, left, failure: report.failure }
     }
@@ -64,10 +65,7 @@ impl Sender {
         counters.delivered_events.add(events_of(batch, report.delivered.len()));
         let bytes = |index: &u32| batch.record(*index as usize).wire_bytes() as u64;
         counters.delivered_bytes.add(report.delivered.iter().map(bytes).sum());
-        for call in &report.calls {
-            counters.puts.add(1);
-            counters.failed_puts.add(u64::from(call.outcome != CallOutcome::Accepted));
-        }
+        report.calls.iter().for_each(|call| counters.puts.note(call));
         if !report.delivered.is_empty() {
             counters.retried_records.add(report.retry.len() as u64);
         }
@@ -129,12 +127,62 @@ fn format_name(format: Format) -> &'static str {
 }
 
 fn health_of(report: &Report, progressed: bool, finished: bool) -> PutHealth {
+    let is_open = |call: &Call| matches!(call.outcome, CallOutcome::Accepted | CallOutcome::Partial);
+    let is_open = progressed || report.calls.iter().any(is_open);
     match report.failure.as_ref().map(|failure| failure.class) {
         Some(Class::Throttled) => PutHealth::Throttled,
         Some(Class::Misconfigured) => PutHealth::Misconfigured,
-        Some(Class::Transient | Class::Clock) if !progressed => PutHealth::Transient,
+        // One call that fails is one failure, however many batches were in it.
+        Some(Class::Transient | Class::Clock) if report.shared => PutHealth::Echo,
+        Some(Class::Transient | Class::Clock) if !is_open => PutHealth::Transient,
         // Refused records that could not be kept: the disk's fault, not the service's.
         None | Some(Class::Rejected) if !finished && !progressed => PutHealth::Transient,
         _ => PutHealth::Open,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millpond_kinesis::classify::{self, Context};
+    use millpond_kinesis::output::Api;
+
+    use super::*;
+
+    /// The report of a batch of one record that failed with this code, in a call of its own or of another batch.
+    fn failed(code: &str, calls: &[CallOutcome]) -> Report {
+        let context = Context { operation: "PutRecords", stream: "logs", place: "here" };
+        let call = |outcome: &CallOutcome| Call {
+            api: Api::PutRecords,
+            outcome: *outcome,
+            duration: Duration::ZERO,
+            records: 1,
+            bytes: 1,
+        };
+        Report {
+            delivered: Vec::new(),
+            retry: Pending::from_indexes(vec![0]),
+            rejected: Vec::new(),
+            failure: Some(classify::record_error(context, code, "")),
+            calls: calls.iter().map(call).collect(),
+            shared: calls.is_empty(),
+            waited: Duration::ZERO,
+            duration: Duration::ZERO,
+            bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_call_that_fails_is_one_failure_however_many_batches_were_in_it() {
+        let check = |code, calls: &[CallOutcome], expected| {
+            assert_eq!(health_of(&failed(code, calls), false, false), expected, "{code} {calls:?}");
+        };
+        let transient = CallOutcome::Failed(Class::Transient);
+        check("InternalFailure", &[transient], PutHealth::Transient);
+        check("InternalFailure", &[], PutHealth::Echo);
+        // Others in the call were accepted: the way is open.
+        check("InternalFailure", &[CallOutcome::Partial], PutHealth::Open);
+        check("InternalFailure", &[CallOutcome::Accepted, transient], PutHealth::Open);
+        check("ProvisionedThroughputExceededException", &[], PutHealth::Throttled);
+        check("AccessDeniedException", &[], PutHealth::Misconfigured);
     }
 }

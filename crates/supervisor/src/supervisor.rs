@@ -248,8 +248,11 @@ impl Running {
                 expired = counters.expired.get(),
                 dead_letters = counters.dead_letters.get(),
                 unacknowledged = counters.abandoned_events.get(),
-                puts = counters.puts.get(),
-                failed_puts = counters.failed_puts.get(),
+                puts = counters.puts.total(),
+                failed_puts = counters.puts.failed(),
+                put_p50_ms = counters.puts.duration.quantile_ms(0.5),
+                put_p99_ms = counters.puts.duration.quantile_ms(0.99),
+                put_outcomes = (counters.puts.total() > 0).then(|| tracing::field::display(&counters.puts)),
                 "forwarded {when}"
             );
         }

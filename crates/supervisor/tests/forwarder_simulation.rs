@@ -31,6 +31,8 @@ struct World {
     sync_ms: Option<u64>,
     sync_is_due: bool,
     room: bool,
+    /// Memory allows puts from the inputs, and readings.
+    memory: (bool, bool),
     /// From then on the queue gets no room any more.
     full_from: Option<Duration>,
     withdrawn_at: Option<Duration>,
@@ -60,7 +62,7 @@ impl World {
             queue_mode: modes[rng.usize(..3)],
             strict_ordering: rng.bool(),
             on_full: [OnFull::Block, OnFull::Drop, OnFull::DropOldest][rng.usize(..3)],
-            concurrency: [1, 2, 5, 32][rng.usize(..4)],
+            concurrency: [1, 2, 5, 32, 160][rng.usize(..5)],
         };
         let before = if policy.backpressure == Backpressure::Queue { rng.u64(..10) } else { 0 };
         let machine = Forwarder::new(policy.clone(), before, seed);
@@ -79,6 +81,7 @@ impl World {
             sync_ms,
             sync_is_due: false,
             room: true,
+            memory: (true, true),
             full_from: rng.bool().then(|| Duration::from_millis(rng.u64(..30_000))),
             withdrawn_at: None,
             told_room: true,
@@ -143,7 +146,10 @@ impl World {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Put(key) => self.put(key),
+            Action::Put(key) => {
+                assert!(self.memory.0 || matches!(key, Key::Queued(_)), "{key:?} is put against memory");
+                self.put(key);
+            }
             Action::Done(key) => {
                 let id = self.id(key);
                 assert!(self.delivered.contains(&id), "{id} acknowledged without having been accepted");
@@ -157,7 +163,10 @@ impl World {
                 let last = self.withdrawn_at.replace(self.now);
                 assert!(self.stopped || last != Some(self.now), "given and taken back without end");
                 for id in std::mem::take(&mut self.parked) {
-                    self.at_once(Event::Withdrawn(id));
+                    // Of what was abandoned meanwhile nobody hears any more.
+                    if !self.abandoned.contains(&id) {
+                        self.at_once(Event::Withdrawn(id));
+                    }
                 }
                 self.told_room = true;
             }
@@ -172,7 +181,10 @@ impl World {
                 };
                 self.later(50, Event::Verified(verdict));
             }
-            Action::Read(max) => self.read_back(max),
+            Action::Read(max) => {
+                assert!(self.memory.1, "a reading against memory");
+                self.read_back(max);
+            }
             Action::Finished => self.finished = true,
         }
     }
@@ -184,6 +196,7 @@ impl World {
             (true, 0..70) => (true, true, PutHealth::Open),
             (true, 70..85) => (false, true, PutHealth::Throttled),
             (true, 85..95) => (false, false, PutHealth::Throttled),
+            (true, 95..97) => (false, false, PutHealth::Echo),
             (true, _) => (false, false, PutHealth::Transient),
             (false, 0..90) => (false, false, PutHealth::Transient),
             (false, _) => (false, false, PutHealth::Misconfigured),
@@ -267,7 +280,8 @@ impl World {
                 self.out_of_time = true;
                 let untold = self.agenda.values().any(|event| matches!(event, Event::QueueRoom(_)));
                 assert!(self.told_room || untold || self.parked.is_empty(), "it waits for room without end");
-                self.agenda.clear();
+                // The queue goes on; what it says of its room is heard.
+                self.agenda.retain(|_, event| matches!(event, Event::QueueRoom(_)));
                 self.unanswered_puts = 0;
                 self.step(Event::GiveUp);
             }
@@ -292,6 +306,13 @@ impl World {
         }
         if self.rng.u8(..100) == 0 {
             self.give_up_oldest();
+        }
+        if calm || self.rng.u8(..50) == 0 {
+            let memory = (calm || self.rng.bool(), calm || self.rng.bool());
+            if std::mem::replace(&mut self.memory, memory) != memory {
+                let (puts, reads) = memory;
+                self.step(Event::Memory { puts, reads });
+            }
         }
         if calm || self.rng.u8(..50) == 0 {
             // Where every batch must go through a queue without room, there is no end but a stop.
@@ -357,6 +378,62 @@ impl World {
             );
         }
     }
+}
+
+/// A machine that is up, without a queue.
+fn healthy(concurrency: u32) -> Forwarder {
+    let policy = Policy {
+        backpressure: Backpressure::Block,
+        queue_mode: QueueMode::Error,
+        strict_ordering: true,
+        on_full: OnFull::Block,
+        concurrency,
+    };
+    let mut machine = Forwarder::new(policy, 0, 1);
+    let mut actions = Vec::new();
+    let result =
+        PutResult { finished: true, progressed: true, health: PutHealth::Open, since: Duration::ZERO };
+    for event in [
+        Event::Time,
+        Event::Verified(Verdict::Covered),
+        Event::Live(0),
+        Event::Put { key: Key::Live(0), result },
+    ] {
+        machine.handle(Duration::ZERO, event, &mut actions);
+    }
+    assert_eq!(actions.last(), Some(&Action::Done(Key::Live(0))));
+    machine
+}
+
+#[test]
+fn as_many_batches_of_the_inputs_fly_as_are_permitted_and_a_few_wait() {
+    for concurrency in [1, 5, 32, 160] {
+        let mut machine = healthy(concurrency);
+        let mut actions = Vec::new();
+        let taken = (1..1000)
+            .take_while(|id| {
+                let wanted = machine.wants_live();
+                if wanted {
+                    machine.handle(Duration::ZERO, Event::Live(*id), &mut actions);
+                }
+                wanted
+            })
+            .count();
+        assert_eq!(actions.len(), concurrency as usize, "{concurrency}");
+        assert_eq!(taken, concurrency as usize + 4, "{concurrency}");
+    }
+}
+
+#[test]
+fn what_waits_for_memory_flies_when_there_is_some() {
+    let mut machine = healthy(8);
+    let mut actions = Vec::new();
+    machine.handle(Duration::ZERO, Event::Memory { puts: false, reads: true }, &mut actions);
+    machine.handle(Duration::ZERO, Event::Live(1), &mut actions);
+    machine.handle(Duration::ZERO, Event::Live(2), &mut actions);
+    assert_eq!(actions, []);
+    machine.handle(Duration::ZERO, Event::Memory { puts: true, reads: true }, &mut actions);
+    assert_eq!(actions, [Action::Put(Key::Live(1)), Action::Put(Key::Live(2))]);
 }
 
 fn run(seed: u64) -> Result<(), String> {

@@ -105,6 +105,8 @@ pub struct Output {
     pub compression_level: u8,
     /// Records in one PutRecords call, 1–500.
     pub records_per_flush: usize,
+    /// Several gzip or NDJSON records go in one PutRecords call.
+    pub put_records_batching: bool,
     /// List shards with ListShards; otherwise with DescribeStream.
     pub use_list_shards: bool,
     /// How partition keys are chosen.

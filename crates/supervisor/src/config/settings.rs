@@ -318,6 +318,12 @@ pub(super) static KINESIS: Group = Group {
             "With `compression: none`. `true`: a record is a header line and one event a line. `false`: a record is one event, without a header, and up to `records_per_flush` records go in one request.",
         ),
         setting("records_per_flush", Kind::Integer(1, 500), Default::Is("500"), "Records in one request, with `send_batched: false`."),
+        setting(
+            "put_records_batching",
+            Kind::Flag,
+            Default::Is("false"),
+            "With `compression: gzip` or `send_batched: true`. `true`: records that wait for a put go together, up to 500 and 1 MiB in one request. For links with a long round trip; see below.",
+        ),
         setting("use_list_shards", Kind::Flag, Default::Is("true"), "The shards are listed with ListShards; `false`: with DescribeStream."),
         setting("reuse_connections", Kind::Flag, Default::Is("true"), "Connections stay open between requests."),
         setting(
@@ -350,7 +356,6 @@ pub(super) static KINESIS: Group = Group {
         setting("fips", Kind::Flag, Default::Is("false"), "The endpoints of AWS that are validated to FIPS 140, for STS too. Not with `endpoint`."),
         setting("dual_stack", Kind::Flag, Default::Is("false"), "The endpoints of AWS that have IPv6 addresses as well, for STS too. Not with `endpoint`."),
         setting("account_id_endpoints", Kind::Flag, Default::Is("false"), "The endpoint of the account, `<account>.data-kinesis.…`, where the credentials name it. Firewalls may have to allow it first."),
-        later("put_records_batching", &["false"]),
         later("pipeline", &[]),
         later("system_fields", &["[]"]),
         later("inputs", &[]),

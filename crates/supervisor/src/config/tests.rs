@@ -117,6 +117,7 @@ fn the_least_that_a_file_must_hold() {
             format: Format::Gzip,
             compression_level: millpond_kinesis::COMPRESSION_LEVEL_DEFAULT,
             records_per_flush: 500,
+            put_records_batching: false,
             use_list_shards: true,
             partition_key: PartitionKey::Random,
             oversize: Oversize::DeadLetter,

@@ -1,8 +1,8 @@
 //! Performs what the [forwarder](crate::forwarder) of one output decides, and tells it what happened. Decides nothing.
 
+mod held;
 mod said;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use millpond_kinesis::{Batch, Pending, Verification};
@@ -19,6 +19,7 @@ use crate::forwarder::{Action, DropReason, Event, Forwarder, Key};
 use crate::health::Verdict;
 use crate::put::{PutDone, Sender, events_of};
 use crate::queue_thread::{Append, CloseFailed, GivenUp, QueueGone, QueueThread, Report};
+use held::{Batches, Held};
 use said::Said;
 
 /// Whether the process runs or stops.
@@ -63,23 +64,12 @@ pub struct Driver {
     notify: mpsc::UnboundedSender<Notice>,
     phase: watch::Receiver<Phase>,
     tasks: JoinSet<()>,
-    batches: HashMap<Key, Held>,
+    batches: Batches,
     next_id: u64,
     start: Instant,
     /// What the queue gave up last: everything below a sequence, and by which policy.
     given_up: (Sequence, queue::DropReason),
     said: Said,
-}
-
-/// A batch in memory.
-#[derive(Debug)]
-struct Held {
-    batch: Arc<Batch>,
-    pending: Pending,
-    receipts: Vec<Receipt>,
-    may_have_arrived: bool,
-    /// The queue has given it up meanwhile. It is sent all the same; if that fails until the stop, it is lost.
-    given_up: Option<queue::DropReason>,
 }
 
 /// Why an output stopped forwarding before it was told to.
@@ -95,7 +85,8 @@ pub enum DriveError {
 
 impl Driver {
     /// A driver for `machine`. `notices` and `notify` are the two ends of one channel; the queue's thread reports
-    /// its room there too.
+    /// its room there too. Bytes of batches from the inputs that are in flight reach `bytes_max` and then grow no
+    /// further, and so do those of batches that were read back; the last one may go beyond it.
     #[must_use]
     pub fn new(
         machine: Forwarder,
@@ -104,6 +95,7 @@ impl Driver {
         encodings: mpsc::Receiver<Encoding>,
         (notify, notices): (mpsc::UnboundedSender<Notice>, mpsc::UnboundedReceiver<Notice>),
         phase: watch::Receiver<Phase>,
+        bytes_max: u64,
     ) -> Self {
         let said = Said::new(Arc::clone(&sender.id), Arc::clone(&sender.counters), &machine);
         Self {
@@ -116,7 +108,7 @@ impl Driver {
             notify,
             phase,
             tasks: JoinSet::new(),
-            batches: HashMap::new(),
+            batches: Batches::new(bytes_max),
             next_id: 0,
             start: Instant::now(),
             given_up: (Sequence(0), queue::DropReason::Full),
@@ -131,7 +123,7 @@ impl Driver {
     pub async fn run(mut self) -> Result<(), DriveError> {
         let outcome = self.drive().await;
         self.tasks.shutdown().await;
-        self.batches.clear();
+        drop(std::mem::replace(&mut self.batches, Batches::new(u64::MAX)));
         if let Some(Backlog { queue, reader }) = self.backlog.take() {
             drop(reader);
             let closed = tokio::task::spawn_blocking(|| queue.close()).await;
@@ -157,8 +149,8 @@ impl Driver {
         let mut inputs_ended = false;
         let mut event = Some(Event::Time);
         loop {
-            if let Some(event) = event.take() {
-                self.machine.handle(self.start.elapsed(), event, &mut actions);
+            while let Some(happened) = event {
+                self.machine.handle(self.start.elapsed(), happened, &mut actions);
                 for action in actions.drain(..) {
                     if action == Action::Finished {
                         return Ok(());
@@ -166,6 +158,7 @@ impl Driver {
                     self.perform(action)?;
                 }
                 self.said.changes(self.start.elapsed(), &self.machine);
+                event = self.batches.news();
             }
             let give_up_at = match *self.phase.borrow() {
                 Phase::Stop(at) if !self.machine.has_given_up() => Some(at),
@@ -210,9 +203,15 @@ impl Driver {
             (Key::Queued(sequence), (below, reason)) if Sequence(sequence) < below => Some(reason),
             _ => None,
         };
-        let held = Held { batch: Arc::new(batch), pending, receipts, may_have_arrived: false, given_up };
-        let known = self.batches.insert(key, held);
-        assert!(known.is_none(), "{key:?} is held twice");
+        let held = Held {
+            batch: Arc::new(batch),
+            pending,
+            receipts,
+            may_have_arrived: false,
+            flying: false,
+            given_up,
+        };
+        self.batches.insert(key, held);
     }
 
     fn on_notice(&mut self, notice: Notice) -> Result<Option<Event>, DriveError> {
@@ -224,7 +223,7 @@ impl Driver {
             Notice::Put(key, done) => Ok(Some(self.on_put(key, done))),
             Notice::Verified(verification) => Ok(Some(Event::Verified(self.on_verified(verification)))),
             // It came too late, and its input will give it again.
-            Notice::Spooled(id, _) if !self.batches.contains_key(&Key::Live(id)) => Ok(None),
+            Notice::Spooled(id, _) if self.batches.get(Key::Live(id)).is_none() => Ok(None),
             Notice::Spooled(id, None) => Ok(Some(Event::Withdrawn(id))),
             Notice::Spooled(id, Some(Sequence(sequence))) => {
                 self.sender.counters.spooled_batches.add(1);
@@ -248,7 +247,8 @@ impl Driver {
         if let Some(failure) = &done.failure {
             self.said.failure(self.start.elapsed(), failure);
         }
-        if let Some(held) = self.batches.get_mut(&key) {
+        self.batches.fly(key, false);
+        if let Some(held) = self.batches.get_mut(key) {
             held.may_have_arrived = done.failure.is_some_and(|failure| failure.may_have_arrived);
             held.pending = done.left;
         }
@@ -345,12 +345,12 @@ impl Driver {
             }
             Action::Drop(id, reason) => self.drop_batch(id, reason),
             Action::Abandon(id) => {
-                if let Some(held) = self.batches.remove(&Key::Live(id)) {
+                if let Some(held) = self.batches.remove(Key::Live(id)) {
                     self.sender.counters.abandoned_events.add(events_of(&held.batch, held.pending.len()));
                 }
             }
             Action::Forget(sequence) => {
-                if let Some(held) = self.batches.remove(&Key::Queued(sequence))
+                if let Some(held) = self.batches.remove(Key::Queued(sequence))
                     && let Some(reason) = held.given_up
                 {
                     let events = events_of(&held.batch, held.pending.len());
@@ -372,7 +372,8 @@ impl Driver {
     }
 
     fn put(&mut self, key: Key) {
-        let Some(held) = self.batches.get(&key) else {
+        self.batches.fly(key, true);
+        let Some(held) = self.batches.get(key) else {
             panic!("{key:?} is to be put and is not held");
         };
         if held.may_have_arrived {
@@ -387,7 +388,7 @@ impl Driver {
     }
 
     fn spool(&mut self, id: u64) -> Result<(), DriveError> {
-        let (Some(held), Some(backlog)) = (self.batches.get(&Key::Live(id)), &self.backlog) else {
+        let (Some(held), Some(backlog)) = (self.batches.get(Key::Live(id)), &self.backlog) else {
             panic!("batch {id} is to be spooled and there is no batch or no queue");
         };
         let batch = if held.pending.len() == held.batch.len() {
@@ -406,15 +407,15 @@ impl Driver {
         let Some(reader) = self.backlog.as_mut().and_then(|backlog| backlog.reader.take()) else {
             panic!("the queue is to be read and is being read, or is not there");
         };
-        let notify = self.notify.clone();
+        let (notify, bytes_max) = (self.notify.clone(), self.batches.readable_bytes());
         self.tasks.spawn(async move {
-            let reading = backlog::read(reader, max).await;
+            let reading = backlog::read(reader, max, bytes_max).await;
             drop(notify.send(Notice::Read(reading)));
         });
     }
 
     fn drop_batch(&mut self, id: u64, reason: DropReason) {
-        let Some(held) = self.batches.get(&Key::Live(id)) else { return };
+        let Some(held) = self.batches.get(Key::Live(id)) else { return };
         let events = events_of(&held.batch, held.pending.len());
         let counters = &self.sender.counters;
         let counter = match reason {
@@ -427,7 +428,7 @@ impl Driver {
     }
 
     fn settle(&mut self, key: Key) {
-        let Some(held) = self.batches.remove(&key) else {
+        let Some(held) = self.batches.remove(key) else {
             panic!("{key:?} has its fate and is not held");
         };
         held.receipts.into_iter().for_each(Receipt::settle);
@@ -436,7 +437,7 @@ impl Driver {
     /// The queue has given batches up. Those that are held here are sent all the same.
     fn on_given_up(&mut self, GivenUp { reason, lost, below }: GivenUp) {
         self.given_up = (below, reason);
-        for (key, held) in &mut self.batches {
+        for (key, held) in self.batches.iter_mut() {
             if matches!(*key, Key::Queued(sequence) if Sequence(sequence) < below) {
                 held.given_up.get_or_insert(reason);
             }

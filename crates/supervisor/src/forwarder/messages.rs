@@ -25,7 +25,7 @@ pub struct Policy {
     pub strict_ordering: bool,
     /// What happens when the queue is full.
     pub on_full: OnFull,
-    /// Most puts in flight.
+    /// Most puts in flight. Several of them may share a call.
     pub concurrency: u32,
 }
 
@@ -58,6 +58,13 @@ pub enum Event {
     Withdrawn(u64),
     /// Whether the queue takes batches; those it was given before wait inside it.
     QueueRoom(bool),
+    /// Whether as many bytes are in memory as may be.
+    Memory {
+        /// Batches from the inputs may be put: those in flight have not enough bytes yet.
+        puts: bool,
+        /// Batches may be read back: those that were have not enough bytes yet.
+        reads: bool,
+    },
     /// A batch was read back.
     Read(u64),
     /// The reading that was asked for is over; `more`: there are batches behind those it gave.

@@ -63,6 +63,8 @@ pub struct Forwarder {
     /// A batch became readable after the reading that goes on had begun, which may have missed it.
     readable_while_reading: bool,
     queue_room: bool,
+    memory_for_puts: bool,
+    memory_for_reads: bool,
     /// What waits in the queue for room was taken back, or will be.
     withdrawing: bool,
     /// Since when a live batch has waited for a permit while the output was up.
@@ -93,6 +95,8 @@ impl Forwarder {
             reading: false,
             readable_while_reading: false,
             queue_room: true,
+            memory_for_puts: true,
+            memory_for_reads: true,
             withdrawing: false,
             slow_since: None,
             inputs_ended: false,
@@ -130,7 +134,7 @@ impl Forwarder {
     /// Is there room for another batch from the inputs?
     #[must_use]
     pub fn wants_live(&self) -> bool {
-        self.live.len() < LIVE_MAX + self.spools() || self.drop_reason().is_some()
+        self.live_waiting() < LIVE_MAX || self.drop_reason().is_some()
     }
 
     /// When [`Event::Time`] is due, if ever. What was due already and could not be done waits for another event: a
@@ -164,6 +168,10 @@ impl Forwarder {
             Event::QueueRoom(room) => {
                 self.queue_room = room;
                 self.withdrawing &= !room;
+            }
+            Event::Memory { puts, reads } => {
+                self.memory_for_puts = puts;
+                self.memory_for_reads = reads;
             }
             Event::Read(sequence) => {
                 let known = self.queued.insert(sequence, FRESH);
@@ -206,7 +214,7 @@ impl Forwarder {
         match result.health {
             PutHealth::Open => self.window.on_accepted(),
             PutHealth::Throttled => self.window.on_throttled(now),
-            PutHealth::Transient | PutHealth::Misconfigured => {}
+            PutHealth::Transient | PutHealth::Misconfigured | PutHealth::Echo => {}
         }
         let (map, id) = match key {
             Key::Live(id) => (&mut self.live, id),
@@ -272,6 +280,11 @@ impl Forwarder {
         self.unread || self.readable_end < self.spooled_end
     }
 
+    /// Batches from the inputs that wait, fresh ones and such that are tried again.
+    fn live_waiting(&self) -> usize {
+        self.live.values().filter(|stage| matches!(stage, Stage::Ready { .. })).count()
+    }
+
     fn spools(&self) -> usize {
         self.live.values().filter(|stage| **stage == Stage::Spooling).count()
     }
@@ -314,10 +327,10 @@ impl Forwarder {
     /// Drops the newest batches beyond those that may wait.
     fn drop_what_has_no_room(&mut self, actions: &mut Vec<Action>) {
         let Some(reason) = self.drop_reason() else { return };
-        let waiting: Vec<u64> =
+        let fresh: Vec<u64> =
             self.live.iter().filter(|(_, stage)| **stage == FRESH).map(|(id, _)| *id).collect();
-        let keep = LIVE_MAX.saturating_sub(self.live.len() - waiting.len() - self.spools());
-        for id in waiting.into_iter().skip(keep) {
+        let keep = LIVE_MAX.saturating_sub(self.live_waiting() - fresh.len());
+        for id in fresh.into_iter().skip(keep) {
             self.live.remove(&id);
             actions.push(Action::Drop(id, reason));
         }
@@ -350,7 +363,7 @@ impl Forwarder {
         }
         let limit = self.health.permits().min(self.window.limit()) as usize;
         let mut permits = limit.saturating_sub(self.flying());
-        let direct = self.is_direct(now);
+        let direct = self.is_direct(now) && self.memory_for_puts;
         if self.policy.strict_ordering || !self.is_queueing() {
             put_in_order(&mut self.queued, Key::Queued, now, &mut permits, actions);
             if direct {
@@ -384,7 +397,8 @@ impl Forwarder {
     fn read_backlog(&mut self, actions: &mut Vec<Action>) {
         let room = (self.policy.concurrency as usize + READ_AHEAD).saturating_sub(self.queued.len());
         let up = self.health.permits() > 0;
-        if up && self.unread && !self.reading && !self.stopping && room > 0 {
+        let may_read = self.memory_for_reads && !self.reading && !self.stopping;
+        if up && self.unread && may_read && room > 0 {
             self.reading = true;
             actions.push(Action::Read(room));
         }

@@ -131,7 +131,7 @@ fn actions(output: &Output) -> Vec<&'static str> {
 
 /// Whether the output puts with PutRecords; otherwise it puts with PutRecord.
 pub(super) fn puts_several(output: &Output) -> bool {
-    output.format == Format::Event
+    output.format == Format::Event || output.put_records_batching
 }
 
 /// The stream; in any account, where only the role could tell which.
@@ -188,6 +188,11 @@ mod tests {
         check(
             "region: eu-west-1, compression: none, send_batched: false, use_list_shards: false",
             ["kinesis:PutRecords", "kinesis:DescribeStream"],
+            stream,
+        );
+        check(
+            "region: eu-west-1, put_records_batching: true",
+            ["kinesis:PutRecords", "kinesis:ListShards"],
             stream,
         );
         for (region, partition) in

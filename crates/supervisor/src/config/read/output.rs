@@ -23,6 +23,7 @@ pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_di
     let backpressure = section.word("backpressure").unwrap_or_default();
     let format = format(&section);
     let active = environment.is_empty() || environment == context.environment.name;
+    let put_records_batching = put_records_batching(&section, format);
     let (region, endpoint) = address(&section);
     let max_record_size = section.size("max_record_size");
     let flush_period = section.period("flush_period");
@@ -55,6 +56,7 @@ pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_di
         format,
         compression_level: u8::try_from(section.integer("compression_level")).unwrap_or(u8::MAX),
         records_per_flush: usize::try_from(section.integer("records_per_flush")).unwrap_or(usize::MAX),
+        put_records_batching,
         use_list_shards: section.flag("use_list_shards"),
         partition_key: partition_key(&section),
         oversize: section.word("oversize").unwrap_or_default(),
@@ -75,26 +77,33 @@ fn format(section: &Section<'_>) -> Format {
         (Compression::None, true) => Format::Ndjson,
         (Compression::None, false) => Format::Event,
     };
-    let unused = |key: &str, only_with: &str| {
-        if section.is_given(key) {
-            section.warning(
-                key,
-                Fault::new(
-                    format!("has no effect: it works only with {only_with}"),
-                    "set that, or remove it",
-                ),
-            );
-        }
-    };
     match format {
-        Format::Gzip if !send_batched => unused("send_batched", "`compression: none`"),
+        Format::Gzip if !send_batched => unused(section, "send_batched", "`compression: none`"),
         Format::Gzip => {}
-        Format::Ndjson | Format::Event => unused("compression_level", "`compression: gzip`"),
+        Format::Ndjson | Format::Event => unused(section, "compression_level", "`compression: gzip`"),
     }
     if format != Format::Event {
-        unused("records_per_flush", "`compression: none` and `send_batched: false`");
+        unused(section, "records_per_flush", "`compression: none` and `send_batched: false`");
     }
     format
+}
+
+/// Whether records share requests; those of one event always do.
+fn put_records_batching(section: &Section<'_>, format: Format) -> bool {
+    const KEY: &str = "put_records_batching";
+    let wanted = section.flag(KEY);
+    if wanted && format == Format::Event {
+        unused(section, KEY, "`compression: gzip` or `send_batched: true`");
+    }
+    wanted && format != Format::Event
+}
+
+/// Warns of a setting that is given and has no effect.
+fn unused(section: &Section<'_>, key: &str, only_with: &str) {
+    if section.is_given(key) {
+        let what = format!("has no effect: it works only with {only_with}");
+        section.warning(key, Fault::new(what, "set that, or remove it"));
+    }
 }
 
 fn address(section: &Section<'_>) -> (String, Option<String>) {
