@@ -11,3 +11,4 @@ mod online;
 mod operation;
 mod outages;
 mod policies;
+mod reshard;
