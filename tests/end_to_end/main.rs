@@ -4,6 +4,7 @@
 
 mod world;
 
+mod arrival;
 mod faults;
 mod import;
 mod modes;
