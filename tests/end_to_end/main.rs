@@ -4,6 +4,7 @@
 
 mod world;
 
+mod arrival;
 mod batching;
 mod faults;
 mod import;
@@ -12,4 +13,5 @@ mod online;
 mod operation;
 mod outages;
 mod policies;
+mod reshard;
 mod secrets;

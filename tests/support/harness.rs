@@ -3,8 +3,9 @@
 //! A test gives a line of figures, or says what this machine lacks. With `CI` set, a test that is skipped is a failure.
 
 use std::ffi::OsString;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{Builder, scope};
 use std::time::Instant;
 
 /// This machine lacks something that a test needs: what, and how to get it.
@@ -15,42 +16,71 @@ pub(crate) struct Skip(pub(crate) String);
 pub(crate) type Outcome = Result<String, Skip>;
 
 /// A test by its name.
-pub(crate) type Test = (&'static str, Box<dyn Fn() -> Outcome>);
+pub(crate) type Test = (&'static str, Box<dyn Fn() -> Outcome + Send + Sync>);
 
-/// Runs the tests that the command line asks for, a line for each, the tally at the end.
+/// Runs the tests that the command line asks for, one after the other, a line for each, the tally at the end.
 pub(crate) fn main(target: &str, tests: &[Test]) -> ExitCode {
+    main_in_parallel(target, tests, 1)
+}
+
+/// The same, up to so many at a time.
+pub(crate) fn main_in_parallel(target: &str, tests: &[Test], at_a_time: usize) -> ExitCode {
     let asked = Asked::parse(std::env::args().skip(1));
     let wanted = tests.iter().filter(|(name, _)| asked.is_for(name));
     if asked.list {
         wanted.for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for (name, test) in wanted {
-        let began = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(test));
-        let seconds = began.elapsed().as_secs_f64();
-        match outcome {
-            Ok(Ok(figures)) => {
-                passed += 1;
-                println!("ok   {target}: {name}: {figures}; {seconds:.1} s");
-            }
-            Ok(Err(Skip(reason))) => {
-                skipped += 1;
-                println!("skip {target}: {name}: {reason}");
-            }
-            Err(_) => {
-                failed += 1;
-                println!("FAIL {target}: {name}: see above; {seconds:.1} s");
-            }
+    let (waiting, tally) = (Mutex::new(wanted), Mutex::new(Tally::default()));
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(test) = next() {
+            let outcome = run(target, test);
+            tally.lock().unwrap_or_else(PoisonError::into_inner).add(outcome.as_ref());
         }
-    }
+    };
+    scope(|scope| (0..at_a_time).for_each(|_| drop(scope.spawn(work))));
+    let Tally { passed, failed, skipped } = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     let must_run = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
     if must_run && skipped > 0 {
         println!("CI is set, so what is skipped counts as a failure.");
     }
     println!("{target}: {passed} passed, {failed} failed, {skipped} skipped");
     ExitCode::from(u8::from(failed > 0 || (must_run && skipped > 0)))
+}
+
+#[derive(Default)]
+struct Tally {
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+impl Tally {
+    /// `None`: the test failed.
+    fn add(&mut self, outcome: Option<&Outcome>) {
+        match outcome {
+            Some(Ok(_)) => self.passed += 1,
+            Some(Err(_)) => self.skipped += 1,
+            None => self.failed += 1,
+        }
+    }
+}
+
+/// Runs one test in a thread that bears its name, which stands in front of what it says when it panics.
+fn run(target: &str, (name, test): &Test) -> Option<Outcome> {
+    let began = Instant::now();
+    let outcome = scope(|scope| {
+        let thread = Builder::new().name((*name).to_owned()).spawn_scoped(scope, test);
+        thread.expect("there is room for a thread").join().ok()
+    });
+    let seconds = began.elapsed().as_secs_f64();
+    match &outcome {
+        Some(Ok(figures)) => println!("ok   {target}: {name}: {figures}; {seconds:.1} s"),
+        Some(Err(Skip(reason))) => println!("skip {target}: {name}: {reason}"),
+        None => println!("FAIL {target}: {name}: see above; {seconds:.1} s"),
+    }
+    outcome
 }
 
 /// What the command line asks for: as much of the standard harness's as makes sense, the rest is passed over, since

@@ -250,6 +250,7 @@ pub fn no_answer(context: Context<'_>, cause: Cause, what: &str, may_have_arrive
         }
         Cause::Proxy => "check the proxy and its password",
         Cause::Timeout => "the link is slow or dead",
+        Cause::Reset => "the link, a firewall or a proxy in between breaks connections: trying again",
         _ => "trying again",
     };
     Failure {

@@ -78,5 +78,5 @@ pub use fault_control::{ActiveFault, FaultControl, FaultId};
 pub use operation::{Operation, UnknownOperation};
 pub use options::{Keep, Limits, Options, ParseStreamError, StreamSpec};
 pub use record::KeptRecord;
-pub use server::{Server, ShutdownError, StartError, start};
+pub use server::{CallError, Server, ShutdownError, StartError, start};
 pub use verify::{Malformed, Verified, verify};

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::api::{Call, dispatch};
 use crate::clock::unix_ms;
 use crate::endpoint::Endpoint;
 use crate::events::Sink;
@@ -18,8 +19,11 @@ use crate::listener::{self, Port};
 use crate::options::is_stream_name;
 use crate::pacer::Pacer;
 use crate::store::{Store, Stream};
+use crate::strike::Strike;
 use crate::tally::Tally;
-use crate::{Counts, EventsError, FaultControl, Keep, KeptRecord, Options, ParseStreamError, StreamSpec};
+use crate::{
+    Counts, EventsError, FaultControl, Keep, KeptRecord, Operation, Options, ParseStreamError, StreamSpec,
+};
 
 /// Why an endpoint did not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +58,16 @@ pub enum ShutdownError {
     /// Some accepted events are not in the file.
     #[error(transparent)]
     Events(#[from] EventsError),
+}
+
+/// What the service answers to an operation that it does not carry out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct CallError {
+    /// The service's error code, such as `ResourceNotFoundException`.
+    pub code: &'static str,
+    /// The service's words.
+    pub message: String,
 }
 
 /// A running endpoint. Dropping it stops it at once; [`Server::shutdown`] lets requests finish first.
@@ -181,6 +195,24 @@ impl Server {
     #[must_use]
     pub fn records(&self) -> Vec<KeptRecord> {
         self.endpoint.store().records()
+    }
+
+    /// Carries out an operation in process: uncounted, past all faults, and also while the endpoint is `down`. For what an
+    /// operator does with streams, such as creating and resharding them. Gives the answer's JSON, which may be empty.
+    ///
+    /// # Errors
+    /// When the service would refuse it.
+    ///
+    /// # Panics
+    /// On a put: records come over HTTP.
+    pub fn call(&self, op: Operation, body: &serde_json::Value) -> Result<Vec<u8>, CallError> {
+        assert!(!op.is_put(), "records come over HTTP");
+        let (body, strike) = (body.to_string(), Strike::default());
+        let call =
+            Call { endpoint: &self.endpoint, op, body: body.as_bytes(), strike: &strike, now_ms: unix_ms() };
+        let reply =
+            dispatch(&call, None).map_err(|error| CallError { code: error.code, message: error.message })?;
+        Ok(reply.body)
     }
 
     /// Waits until every event accepted so far is in the file of `write_events`.

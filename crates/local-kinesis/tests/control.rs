@@ -8,7 +8,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use common::*;
-use millpond_local_kinesis::{DecodeError, Options, StreamSpec, start, verify};
+use millpond_local_kinesis::{DecodeError, Operation, Options, StreamSpec, start, verify};
 use serde_json::{Value, json};
 
 fn gzip(data: &[u8]) -> Vec<u8> {
@@ -22,6 +22,20 @@ fn batch(from: usize, to: usize) -> Vec<u8> {
     let body: String = (from..to).map(|n| format!("{{\"n\":{n}}}\n")).collect();
     let header = format!("{{\"format\":\"ndjson\",\"count\":{},\"size\":{}}}\n", to - from, body.len());
     (header + &body).into_bytes()
+}
+
+#[tokio::test]
+async fn streams_are_operated_in_process_whatever_the_faults() {
+    let server = with_logs(1).await;
+    server.faults().set("down".parse().unwrap());
+    server.faults().set("denied".parse().unwrap());
+    let split = json!({"StreamName": "logs", "ShardToSplit": "shardId-0", "NewStartingHashKey": "1000"});
+    assert_eq!(server.call(Operation::SplitShard, &split), Ok(Vec::new()));
+    let listed = server.call(Operation::ListShards, &json!({"StreamName": "logs"})).unwrap();
+    let listed: Value = serde_json::from_slice(&listed).unwrap();
+    assert_eq!(listed["Shards"].as_array().map(Vec::len), Some(3));
+    assert_eq!(server.call(Operation::SplitShard, &split).unwrap_err().code, "InvalidArgumentException");
+    assert!(server.counts().requests.is_empty(), "{:?}", server.counts());
 }
 
 #[tokio::test]

@@ -388,9 +388,13 @@ impl Driver {
     }
 
     fn spool(&mut self, id: u64) -> Result<(), DriveError> {
-        let (Some(held), Some(backlog)) = (self.batches.get(Key::Live(id)), &self.backlog) else {
+        let (Some(held), Some(backlog)) = (self.batches.get_mut(Key::Live(id)), &self.backlog) else {
             panic!("batch {id} is to be spooled and there is no batch or no queue");
         };
+        if std::mem::take(&mut held.may_have_arrived) {
+            // The queue does not remember it, so the repetition counts now.
+            self.sender.counters.repeated_events.add(events_of(&held.batch, held.pending.len()));
+        }
         let batch = if held.pending.len() == held.batch.len() {
             Arc::clone(&held.batch)
         } else {
