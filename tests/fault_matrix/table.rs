@@ -231,12 +231,14 @@ pub(crate) const ROWS: &[Row] = &[
         fault: "skew:+3h",
         when: "the clock of this machine is three hours slow: corrected from the date in the answer",
         felt: Felt::Corrected,
+        words: &["this machine's clock is wrong", "set it (NTP)"],
         ..NUISANCE
     },
     Row {
         fault: "skew:-3h",
         when: "the clock of this machine is three hours fast: corrected from the date in the answer",
         felt: Felt::Corrected,
+        words: &["this machine's clock is wrong", "set it (NTP)"],
         ..NUISANCE
     },
     Row {

@@ -21,6 +21,7 @@ mod share;
 mod tls;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -72,6 +73,8 @@ struct Shared {
     /// Held while the client is replaced.
     renewing: tokio::sync::Mutex<()>,
     pace: Mutex<Pace>,
+    /// That the clock of this machine is wrong was said.
+    clock_said: AtomicBool,
 }
 
 /// A client that is replaced to fetch its credentials anew.
@@ -111,6 +114,7 @@ impl AwsClient {
             client: Mutex::new(Renewable { client, generation: 0 }),
             renewing: tokio::sync::Mutex::new(()),
             pace: Mutex::new(Pace::new(settings.timeouts.bytes_per_second_min)),
+            clock_said: AtomicBool::new(false),
             settings,
         };
         Ok(AwsClient { shared: Arc::new(shared) })
@@ -235,7 +239,12 @@ impl Shared {
         loop {
             let Renewable { client, generation } = self.client().clone();
             let failure = match self.once(context, data_bytes, client, &call).await {
-                Ok(output) => return Ok(output),
+                Ok(output) => {
+                    if clock_corrected {
+                        self.say_clock();
+                    }
+                    return Ok(output);
+                }
                 Err(failure) => failure,
             };
             if refused_for_signature(&failure) && !clock_corrected {
@@ -252,6 +261,22 @@ impl Shared {
                 }
             }
             return Err(failure);
+        }
+    }
+}
+
+impl Shared {
+    /// A signature was good only once it was corrected.
+    fn say_clock(&self) {
+        const WRONG_MS: u64 = 60_000;
+        if let Some(ahead_ms) = self.clock.ahead_ms().filter(|ms| ms.unsigned_abs() >= WRONG_MS)
+            && !self.clock_said.swap(true, Ordering::Relaxed)
+        {
+            let service_is_ahead_secs = ahead_ms / 1000;
+            tracing::warn!(
+                service_is_ahead_secs,
+                "this machine's clock is wrong: signatures are corrected by the service's date, event times are not; set it (NTP)"
+            );
         }
     }
 }
