@@ -296,7 +296,7 @@ pub(super) static KINESIS: Group = Group {
             "What happens to events while the output cannot take them. `block`: inputs wait. `drop`: new events are dropped and counted once the buffer in memory is full. `queue`: they go to the queue on disk.",
         ),
         setting("queue", Kind::Section(&QUEUE), Default::Is("{}"), "The queue, with `backpressure: queue`; see below."),
-        setting("concurrency", Kind::Integer(1, 32), Default::Is("5"), "Puts in flight."),
+        setting("concurrency", Kind::Integer(1, 32), Default::Is("5"), "Puts in flight; each holds its record in memory."),
         setting(
             "max_record_size",
             Kind::Size(KIB, 10_240 * KIB),
