@@ -9,3 +9,4 @@ mod modes;
 mod operation;
 mod outages;
 mod policies;
+mod role;
