@@ -61,25 +61,35 @@ async fn a_session_that_is_revoked_is_taken_on_again_through_the_queue() {
     revoked("backpressure: queue\nqueue: { mode: always }").await;
 }
 
-/// The credentials say when they run out, so that none is used after that, even when there are no others to be had.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_not_used_beyond_its_end() {
-    let lifetime = RoleLifetime::Stated(Duration::from_secs(4));
+/// The credentials say when they run out. While STS is out of reach, those at hand serve until then, and no longer.
+async fn not_renewed(how: &str, until_said: Duration) {
+    let lifetime = RoleLifetime::Stated(Duration::from_secs(7));
     let mut world = world(lifetime, "backpressure: queue\nqueue: { mode: error }").await;
     world.start();
-    for _ in 0..2 {
-        world.live(Duration::from_secs(2), 4_000).await;
-        let before = world.server.counts().events;
-        assert!(before > 0, "{:#?}", world.said);
-        let out_of_reach = world.fault("down,op=AssumeRole");
-        world.live(Duration::from_secs(6), 4_000).await;
-        assert!(world.has_said("cannot be fetched"), "{:#?}", world.said);
-        world.clear(out_of_reach);
-    }
-    world.arrived().await;
-    let (asked, refused) = asked_and_refused(&world);
-    assert!(asked > 4, "asked {asked} times");
-    assert_eq!(refused, 0, "a put was signed with credentials that said they had run out");
+    world.live(Duration::from_secs(2), 4_000).await;
+    let begin = world.server.counts().events;
+    let out_of_reach = world.fault(&format!("{how},op=AssumeRole"));
+    world.live(Duration::from_secs(5), 4_000).await;
+    let served = world.server.counts().events;
+    // They are good for five seconds at least, of which two may go by in waiting for others.
+    assert!(served > begin + 4_000, "{begin} events, then {served}: {:#?}", world.said);
     assert!(world.has_said("those at hand serve until they run out"), "{:#?}", world.said);
+    world.live(until_said, 4_000).await;
+    assert!(world.has_said("credentials cannot be fetched"), "{:#?}", world.said);
+    world.clear(out_of_reach);
+    world.arrived().await;
+    let (_, refused) = asked_and_refused(&world);
+    assert_eq!(refused, 0, "a put was signed with credentials that said they had run out");
     world.finish(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_serves_to_its_end_and_no_longer() {
+    not_renewed("down", Duration::from_secs(6)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_serves_to_its_end_while_sts_does_not_answer() {
+    // A put that has no credentials waits ten seconds for them.
+    not_renewed("hang", Duration::from_secs(13)).await;
 }
