@@ -74,8 +74,8 @@ pub(crate) fn put(
     let stream = find(&store, target)?;
     check_sizes(stream, records, data_at)?;
     check_content(call, stream, records, data_at)?;
-    //= https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecord.html (read 2026-11)
-    //# DryRunOperationException: The request was rejected because the DryRun parameter was specified.
+    // aws-sdk-kinesis 1.130 says of DryRunOperationException: "The request was rejected because the DryRun parameter was
+    // specified." It names neither a status nor whether that means success; 400, as nearly every error, is assumed here.
     if dry_run {
         return Err(ServiceError::dry_run());
     }
