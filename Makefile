@@ -47,7 +47,7 @@ interop: ## forward to kinesis-local and moto, read back with boto3 (part of tes
 	MILLPOND_BIN=$(abspath $(TARGET))/debug/millpond tests/interop/run.sh
 
 .PHONY: interop-self-test
-interop-self-test: ## see the interop tests fail on a forwarder that does one thing wrong (3 min)
+interop-self-test: ## see the interop tests fail on a forwarder that does one thing wrong (4 min)
 	tests/interop/self_test.sh
 
 .PHONY: acceptance

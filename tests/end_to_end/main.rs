@@ -14,4 +14,5 @@ mod operation;
 mod outages;
 mod policies;
 mod reshard;
+mod role;
 mod secrets;

@@ -11,8 +11,10 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from tls import Authority, Certificate
 
 REGION = "us-east-1"
+NAMES = ("kinesis-local", "moto", "embedded")
 START_SECONDS_MAX = 60
 START_TRIES = 3
 
@@ -32,8 +34,11 @@ def free_ports(count: int) -> list[int]:
 class Endpoint:
     """A running server, and how to reach it."""
 
-    def __init__(self, name: str, url: str, process: subprocess.Popen, log: Path) -> None:
-        self.name, self.url, self.process, self.log = name, url, process, log
+    def __init__(self, name: str, port: int, process: subprocess.Popen, log: Path, host: str = "127.0.0.1") -> None:
+        self.name, self.address, self.process, self.log = name, (host, port), process, log
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.tls_url: str | None = None
+        self.authority: Authority | None = None
 
     def client(self, service: str = "kinesis", access_key: str = "AKIDINTEROP", secret_key: str = "interop-secret"):
         """A boto3 client for it; by default with credentials that no check minds."""
@@ -52,10 +57,13 @@ class Endpoint:
             self.process.wait()
 
 
-def start(name: str, directory: Path, binary: str) -> Endpoint:
-    """Starts `kinesis-local`, `moto` or the binary's own `embedded` endpoint, and waits until it answers."""
+def start(name: str, directory: Path, binary: str, work: Path, settings: dict | None = None, host: str = "127.0.0.1") -> Endpoint:
+    """Starts `kinesis-local`, `moto` or the binary's own `embedded` endpoint, and waits until it answers.
+
+    `settings` are environment variables of kinesis-local; `work` is where its log and the like are.
+    """
     for number in range(START_TRIES):
-        endpoint = launch(name, directory, binary)
+        endpoint = launch(name, directory, binary, work, settings or {}, host)
         if answers(endpoint):
             return endpoint
         endpoint.stop()
@@ -63,28 +71,38 @@ def start(name: str, directory: Path, binary: str) -> Endpoint:
     raise RuntimeError(f"{name} does not start:\n{tail(endpoint.log)}")
 
 
-def launch(name: str, directory: Path, binary: str) -> Endpoint:
+def launch(name: str, directory: Path, binary: str, work: Path, settings: dict, host: str) -> Endpoint:
     """Starts the process."""
     plain, tls = free_ports(2)
     environment = os.environ.copy()
+    environment["MOTO_PORT"] = str(plain)
+    work.mkdir(parents=True, exist_ok=True)
+    authority = None
     if name == "kinesis-local":
-        package = directory / "node_modules" / "kinesis-local"
-        command = ["node", str(package / "main.js")]
+        authority = Authority(work / "authority", "authority")
+        command = ["node", str(directory / "node_modules" / "kinesis-local" / "main.js")]
         environment |= {
-            "KINESIS_MOCK_CERT_PATH": str(package / "server.json"),
+            "KINESIS_MOCK_CERT_PATH": str(certificate(authority).kinesis_local()),
             "KINESIS_MOCK_PLAIN_PORT": str(plain), "KINESIS_MOCK_TLS_PORT": str(tls),
             "CREATE_STREAM_DURATION": "50ms", "SPLIT_SHARD_DURATION": "50ms",
-            "MERGE_SHARDS_DURATION": "50ms", "LOG_LEVEL": "WARN"}
+            "MERGE_SHARDS_DURATION": "50ms", "SHARD_LIMIT": "5000", "LOG_LEVEL": "WARN"} | settings
     elif name == "embedded":
-        command = [binary, "local-kinesis", "--listen", f"127.0.0.1:{plain}", "--stream", "unused:1"]
+        listen = f"[{host}]:{plain}" if ":" in host else f"{host}:{plain}"
+        command = [binary, "local-kinesis", "--listen", listen, "--stream", "unused:1"]
     else:
-        command = [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(plain)]
-    work = directory / "work"
-    work.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, str(Path(__file__).with_name("moto_front.py")), str(plain)]
     log = work / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=work)
-    return Endpoint(name, f"http://127.0.0.1:{plain}", process, log)
+    endpoint = Endpoint(name, plain, process, log, host)
+    if authority:
+        endpoint.tls_url, endpoint.authority = f"https://127.0.0.1:{tls}", authority
+    return endpoint
+
+
+def certificate(authority: Authority) -> Certificate:
+    """A good one for what runs here."""
+    return authority.issue("server", ["localhost", "127.0.0.1"])
 
 
 def answers(endpoint: Endpoint) -> bool:

@@ -1,5 +1,6 @@
 """Runs `millpond run` on a configuration of its own, and stops it as a service manager would."""
 
+import json
 import os
 import re
 import signal
@@ -19,6 +20,10 @@ class Failed(Exception):
     """A test failed; the text says why."""
 
 
+class Skipped(Exception):
+    """A test cannot run on this machine; the text says why."""
+
+
 class Forwarder:
     """A configuration, its directory, and the process when it runs."""
 
@@ -27,29 +32,48 @@ class Forwarder:
         self.config = directory / "millpond.yaml"
         self.log = directory / "millpond.log"
         self.process: subprocess.Popen | None = None
+        self.log_start = 0
 
-    def configure(self, endpoint: Endpoint, stream: str, inputs: dict, output: dict, auth: dict | None = None) -> None:
+    def configure(self, endpoint: Endpoint, stream: str, inputs: dict, output: dict, secrets: dict | None = None) -> None:
         """Writes the configuration: one output, what `output` says goes over what is usual."""
         usual = {
             "type": "kinesis", "stream_name": stream, "region": REGION, "endpoint": endpoint.url,
-            "auth": auth or {"method": "manual", "access_key": "AKIDINTEROP", "secret_key": "interop-secret"},
+            "auth": {"method": "manual", "access_key": "AKIDINTEROP", "secret_key": "interop-secret"},
             "flush_period": "200ms"}
-        config = {"data_dir": str(self.directory / "data"), "inputs": inputs, "outputs": {"main": usual | output}}
+        config = {"data_dir": str(self.directory / "data"), "secrets": secrets or {}, "inputs": inputs,
+                  "outputs": {"main": usual | output}}
         self.config.write_text(yaml.safe_dump(config, sort_keys=False))
 
-    def start(self, stdin=subprocess.DEVNULL) -> None:
-        """Starts it; proxies and credentials of this machine are kept from it."""
-        kept = {name: value for name, value in os.environ.items()
-                if not name.upper().endswith("_PROXY") and not name.startswith("AWS_")}
-        kept["RUST_BACKTRACE"] = "0"
+    def start(self, stdin=subprocess.DEVNULL, environment: dict | None = None) -> None:
+        """Starts it, with these variables more; proxies and credentials of this machine are kept from it."""
+        command = [self.binary, "run", "--config", str(self.config)]
         with self.log.open("ab") as log:
-            log.write(f"--- {' '.join(self.command())}\n".encode())
+            log.write(f"--- {' '.join(command)}\n".encode())
             log.flush()
-            self.process = subprocess.Popen(self.command(), stdin=stdin, stdout=log, stderr=log, env=kept, cwd=self.directory)
+            self.log_start = log.tell()
+            self.process = subprocess.Popen(
+                command, stdin=stdin, stdout=log, stderr=log, env=self.environment() | (environment or {}), cwd=self.directory)
 
-    def command(self) -> list[str]:
-        """What is run."""
-        return [self.binary, "run", "--config", str(self.config)]
+    def environment(self) -> dict:
+        """This machine's, but for what would change what is tested."""
+        kept = {name: value for name, value in os.environ.items()
+                if not name.upper().endswith("_PROXY") and not name.startswith(("AWS_", "SSL_CERT_"))}
+        return kept | {"RUST_BACKTRACE": "0"}
+
+    def policies(self) -> list[dict]:
+        """What `check --iam-policy` prints for the configuration: identities with their policies."""
+        command = [self.binary, "check", "--iam-policy", "--config", str(self.config)]
+        done = subprocess.run(command, capture_output=True, timeout=STOP_SECONDS_MAX, env=self.environment(), cwd=self.directory)
+        if done.returncode != 0:
+            raise Failed(f"check --iam-policy ended with exit code {done.returncode}: {done.stderr.decode()[:500]}")
+        document = json.loads(done.stdout)
+        return document.get("identities") or [{"identity": "the credentials of output main", "policy": document}]
+
+    def said(self) -> str:
+        """What it has said since it was started last."""
+        with self.log.open("rb") as log:
+            log.seek(self.log_start)
+            return log.read().decode("utf-8", "replace")
 
     def ended(self) -> bool:
         """Whether the process is gone."""
@@ -74,10 +98,10 @@ class Forwarder:
         if code != 0:
             raise Failed(f"millpond ended with exit code {code} {time.monotonic() - started:.1f} s {when}")
 
-    def repeats(self) -> int:
-        """Events that it says it sent again, if that was because the endpoint did not answer in time; else none may be."""
+    def repeats(self, answers_get_lost: bool) -> int:
+        """Events that it says it sent again, if that was because an answer did not come (in time); else none may be."""
         log = self.log.read_text("utf-8", "replace")
-        if 'code="timeout"' not in log:
+        if not answers_get_lost and 'code="timeout"' not in log:
             return 0
         return sum(map(int, re.findall(r"forwarded in all .*?\brepeated=(\d+)", log)))
 

@@ -14,14 +14,14 @@ import time
 from pathlib import Path
 
 import test_proof
+from bench import Bench, Case
 from botocore.exceptions import BotoCoreError, ClientError
-from cases import Bench, cases
-from endpoints import start, tail
-from forwarder import Failed, Forwarder
+from cases import cases
+from endpoints import NAMES, Endpoint, start, tail
+from forwarder import Failed, Forwarder, Skipped
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-ENDPOINTS = ("kinesis-local", "moto", "embedded")
 
 
 class Tally:
@@ -50,45 +50,60 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, default=TARGET / "interop", help="where venv, node_modules and work are")
     parser.add_argument("--binary", default=os.environ.get("MILLPOND_BIN", str(TARGET / "debug/millpond")), help="the forwarder (MILLPOND_BIN)")
     parser.add_argument("--endpoint-binary", help="whose `local-kinesis` is the endpoint `embedded`; by default that of --binary")
-    parser.add_argument("--endpoint", action="append", choices=ENDPOINTS, help="only this one")
+    parser.add_argument("--endpoint", action="append", choices=NAMES, help="only this one")
     parser.add_argument("--only", default="", help="only tests whose name matches this regular expression")
-    parser.add_argument("--skip", action="append", default=[], metavar="ENDPOINT=REASON", help="an endpoint that cannot be had")
+    parser.add_argument("--skip", action="append", default=[], metavar="WHAT=REASON", help="an endpoint, or what else tests need, that cannot be had")
     return parser.parse_args()
 
 
-def run_case(options: argparse.Namespace, endpoint, name: str, case, tally: Tally) -> None:
+def run_case(options: argparse.Namespace, endpoint: Endpoint, case: Case, tally: Tally) -> None:
     """One test, in an empty directory."""
-    directory = options.directory / "work" / re.sub("[^a-z0-9]+", "-", f"{endpoint.name} {name}")
+    directory = options.directory / "work" / re.sub("[^a-z0-9]+", "-", f"{endpoint.name} {case.name}")
     shutil.rmtree(directory, ignore_errors=True)
     (directory / "logs").mkdir(parents=True)
+    title = f"{endpoint.name}: {case.name}"
     forwarder = Forwarder(options.binary, directory)
+
+    def start_endpoint(name: str, work: Path, settings: dict | None, host: str) -> Endpoint:
+        return start(name, options.directory, options.endpoint_binary, work, settings, host)
+
+    bench = Bench(endpoint, directory, ROOT / "fixtures" / "logs", forwarder, start_endpoint)
     began = time.monotonic()
     try:
-        case(Bench(endpoint, directory, ROOT / "fixtures" / "logs", forwarder, time.time()))
-        tally.say("passed", f"{endpoint.name}: {name}", f"{time.monotonic() - began:.1f} s")
+        case.run(bench)
+        tally.say("passed", title, f"{time.monotonic() - began:.1f} s")
+    except Skipped as reason:
+        tally.say("skipped", title, str(reason))
     except (Failed, BotoCoreError, ClientError, RuntimeError, OSError) as error:
-        tally.say("failed", f"{endpoint.name}: {name}", str(error) or repr(error))
+        tally.say("failed", title, str(error) or repr(error))
         print(forwarder.story(), flush=True)
-        if endpoint.process.poll() is not None:
-            print(f"    {endpoint.name} has ended, exit code {endpoint.process.returncode}:\n{tail(endpoint.log)}", flush=True)
+        if bench.endpoint.process.poll() is not None:
+            ended = f"{bench.endpoint.name} has ended, exit code {bench.endpoint.process.returncode}"
+            print(f"    {ended}:\n{tail(bench.endpoint.log)}", flush=True)
     finally:
         forwarder.kill()
+        if bench.endpoint is not endpoint:
+            bench.endpoint.stop()
 
 
 def run_endpoint(options: argparse.Namespace, name: str, tally: Tally) -> None:
     """All tests that were asked for, on one endpoint."""
-    wanted = [(title, case) for title, case in cases(name) if re.search(options.only, title)]
     reasons = dict(one.split("=", 1) for one in options.skip)
-    if name in reasons:
-        for title, _ in wanted:
-            tally.say("skipped", f"{name}: {title}", reasons[name])
-        return
+    wanted = []
+    for case in cases(name):
+        if not re.search(options.only, case.name):
+            continue
+        reason = next((reasons[need] for need in (name, *case.needs) if need in reasons), None)
+        if reason:
+            tally.say("skipped", f"{name}: {case.name}", reason)
+        else:
+            wanted.append(case)
     if not wanted:
         return
-    endpoint = start(name, options.directory, options.endpoint_binary)
+    endpoint = start(name, options.directory, options.endpoint_binary, options.directory / "work")
     try:
-        for title, case in wanted:
-            run_case(options, endpoint, title, case, tally)
+        for case in wanted:
+            run_case(options, endpoint, case, tally)
     finally:
         endpoint.stop()
 
@@ -105,7 +120,7 @@ def main() -> int:
         return 2
     options.binary = str(Path(shutil.which(options.binary)).resolve())
     options.endpoint_binary = options.endpoint_binary or options.binary
-    for name in options.endpoint or ENDPOINTS:
+    for name in options.endpoint or NAMES:
         run_endpoint(options, name, tally)
     return tally.close()
 

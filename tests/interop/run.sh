@@ -78,5 +78,11 @@ elif ! set_up_node; then
     skips=(--skip "kinesis-local=could not be installed from npm, see $directory/npm.log")
 fi
 
+# Where Debian puts it is not in every user's PATH.
+export PATH=$PATH:/usr/sbin
+if ! command -v tinyproxy >/dev/null; then
+    skips+=(--skip "tinyproxy=tinyproxy is missing (Debian: apt-get install tinyproxy-bin)")
+fi
+
 if [ "${1:-}" = --set-up-only ]; then exit 0; fi
 exec "$venv/bin/python" "$here/run.py" --directory "$directory" ${skips[@]+"${skips[@]}"} "$@"

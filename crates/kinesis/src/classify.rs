@@ -246,7 +246,7 @@ pub fn no_answer(context: Context<'_>, cause: Cause, what: &str, may_have_arrive
         Cause::Dns => "check the link and the name server",
         Cause::Connect => "check the link, the firewall and the endpoint",
         Cause::Tls => {
-            "something in between (proxy, captive portal) shows its own certificate, or the system's authorities are out of date"
+            "something in between (proxy, captive portal) shows its own certificate (if it is to be trusted, name its authority in ca_file), or the system's authorities are out of date"
         }
         Cause::Proxy => "check the proxy and its password",
         Cause::Timeout => "the link is slow or dead",

@@ -8,7 +8,7 @@ use crate::events::Sink;
 use crate::pacer::Pacer;
 use crate::store::Store;
 use crate::tally::Tally;
-use crate::{Counts, FaultControl, Limits};
+use crate::{Counts, FaultControl, Limits, RoleLifetime};
 
 /// What all connections share.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct Endpoint {
     pub(crate) sink: Option<Sink>,
     pub(crate) dice: Mutex<fastrand::Rng>,
     pub(crate) limits: Limits,
+    pub(crate) role_lifetime: Option<RoleLifetime>,
     /// KiB of request bodies that may still be read into memory.
     pub(crate) body_room: Semaphore,
     /// The fault `rate`: what clients send, and what they get.

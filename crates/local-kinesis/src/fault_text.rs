@@ -191,7 +191,7 @@ fn parse_skew(text: &str) -> Result<Skew, String> {
 }
 
 /// A number and a unit; no unit is not allowed, so that nobody waits for milliseconds that were seconds.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let problem =
         || format!("`{text}` is no duration; write a number and a unit (ms, s, m, h), for example 500ms");
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(problem)?;

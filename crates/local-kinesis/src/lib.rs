@@ -20,9 +20,11 @@
 //! # What it does
 //!
 //! CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ListStreams, ListShards, PutRecord, PutRecords,
-//! GetShardIterator, GetRecords, SplitShard, MergeShards, UpdateMaxRecordSize, and AssumeRole of STS: each in one call,
-//! at once (a stream is `ACTIVE` as soon as it is created). Limits and messages are the service's. Streams go by name or
-//! ARN. Unlike the service it keeps records forever, takes any credentials, and has no CBOR, consumers or tags.
+//! GetShardIterator, GetRecords, SplitShard, MergeShards, UpdateMaxRecordSize, and AssumeRole and GetCallerIdentity of
+//! STS: each in one call, at once (a stream is `ACTIVE` as soon as it is created). Limits and messages are the service's.
+//! Streams go by name or ARN. A put with `DryRun` stores nothing and says whether it would. Unlike the service it keeps
+//! records forever, takes any credentials but those that it gave itself and that have run out since
+//! ([`Options::role_lifetime`]), and has no CBOR, consumers or tags.
 //!
 //! # What can go wrong on demand
 //!
@@ -76,7 +78,9 @@ pub use events::EventsError;
 pub use fault::{Fault, FaultKind, ParseFaultError, Probability, Skew};
 pub use fault_control::{ActiveFault, FaultControl, FaultId};
 pub use operation::{Operation, UnknownOperation};
-pub use options::{Keep, Limits, Options, ParseStreamError, StreamSpec};
+pub use options::{
+    Keep, Limits, Options, ParseRoleLifetimeError, ParseStreamError, RoleLifetime, StreamSpec,
+};
 pub use record::KeptRecord;
 pub use server::{CallError, Server, ShutdownError, StartError, start};
 pub use verify::{Malformed, Verified, verify};

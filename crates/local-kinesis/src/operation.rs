@@ -33,6 +33,7 @@ operations! {
     DeleteStream,
     DescribeStream,
     DescribeStreamSummary,
+    GetCallerIdentity,
     GetRecords,
     GetShardIterator,
     ListShards,
@@ -49,6 +50,12 @@ impl Operation {
     #[must_use]
     pub fn is_put(self) -> bool {
         matches!(self, Self::PutRecord | Self::PutRecords)
+    }
+
+    /// Whether it is one of STS, not of Kinesis.
+    #[must_use]
+    pub fn is_sts(self) -> bool {
+        matches!(self, Self::AssumeRole | Self::GetCallerIdentity)
     }
 
     /// Whether it tells which shards a stream has.

@@ -3,8 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::Fault;
+use crate::fault_text::parse_duration;
 
 /// Settings of an endpoint; start from `Options::default()`.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub struct Options {
     pub write_events: Option<PathBuf>,
     /// Refuse what exceeds a shard's 1 MiB or 1000 records per second, as the service does. Default false.
     pub enforce_throughput: bool,
+    /// When the credentials of AssumeRole run out. Default: after the time that was asked for.
+    pub role_lifetime: Option<RoleLifetime>,
     /// The faults that are on from the beginning.
     pub faults: Vec<Fault>,
     /// Bounds of the endpoint itself.
@@ -44,6 +48,7 @@ impl Default for Options {
             account: "000000000000".to_owned(),
             write_events: None,
             enforce_throughput: false,
+            role_lifetime: None,
             faults: Vec::new(),
             limits: Limits::default(),
             seed: None,
@@ -59,6 +64,40 @@ pub enum Keep {
     All,
     /// Only counts. Memory stays flat; readers find the shards empty.
     CountOnly,
+}
+
+/// When the credentials of AssumeRole run out, whatever time was asked for. As text: `DURATION`, `DURATION,unstated`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleLifetime {
+    /// After this time, and they say so.
+    Stated(Duration),
+    /// After this time, though they say that they last as long as was asked for: somebody revokes the session.
+    Unstated(Duration),
+}
+
+impl FromStr for RoleLifetime {
+    type Err = ParseRoleLifetimeError;
+
+    fn from_str(text: &str) -> Result<Self, ParseRoleLifetimeError> {
+        let (duration, unstated) = match text.split_once(',') {
+            None => (text, false),
+            Some((duration, "unstated")) => (duration, true),
+            Some((_, other)) => return Err(ParseRoleLifetimeError::Option(other.to_owned())),
+        };
+        let lifetime = parse_duration(duration).map_err(ParseRoleLifetimeError::Duration)?;
+        Ok(if unstated { Self::Unstated(lifetime) } else { Self::Stated(lifetime) })
+    }
+}
+
+/// Why a text is no [`RoleLifetime`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseRoleLifetimeError {
+    /// It does not begin with a duration.
+    #[error("{0}")]
+    Duration(String),
+    /// What comes after the comma is not `unstated`.
+    #[error("`{0}` is no option of a role's lifetime; there is `unstated`, as in 3s,unstated")]
+    Option(String),
 }
 
 /// Bounds of the endpoint itself.
@@ -184,6 +223,21 @@ mod tests {
             (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error} lacks {part}"),
             _ => panic!("{text}: {parsed:?} but expected {expected:?}"),
         }
+    }
+
+    #[test]
+    fn role_lifetimes() {
+        let check =
+            |text: &str, expected: Result<RoleLifetime, &str>| match (text.parse::<RoleLifetime>(), expected)
+            {
+                (Ok(lifetime), Ok(expected)) => assert_eq!(lifetime, expected, "{text}"),
+                (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error} lacks {part}"),
+                (parsed, expected) => panic!("{text}: {parsed:?} but expected {expected:?}"),
+            };
+        check("3s", Ok(RoleLifetime::Stated(Duration::from_secs(3))));
+        check("500ms,unstated", Ok(RoleLifetime::Unstated(Duration::from_millis(500))));
+        check("3", Err("write a number and a unit"));
+        check("3s,stated", Err("`stated` is no option"));
     }
 
     #[test]

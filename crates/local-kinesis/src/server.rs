@@ -127,6 +127,7 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
         dice: Mutex::new(options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)),
         body_room: Semaphore::new(room_kib(&options.limits) as usize),
         limits: options.limits,
+        role_lifetime: options.role_lifetime,
         incoming: Pacer::default(),
         outgoing: Pacer::default(),
         has_control_listener: control.is_some(),

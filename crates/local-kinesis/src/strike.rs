@@ -192,9 +192,9 @@ fn concerns(kind: &FaultKind, op: Operation, named: bool) -> bool {
         FaultKind::Throttle(_) => op.is_put() || named,
         FaultKind::Partial(_) => op == Operation::PutRecords,
         FaultKind::Refuse(_) => op.is_put(),
-        FaultKind::Denied | FaultKind::ExpiredToken => op != Operation::AssumeRole || named,
+        FaultKind::Denied | FaultKind::ExpiredToken => !op.is_sts() || named,
         FaultKind::NotFound => {
-            !matches!(op, Operation::AssumeRole | Operation::CreateStream | Operation::ListStreams)
+            !op.is_sts() && !matches!(op, Operation::CreateStream | Operation::ListStreams)
         }
         FaultKind::Gap => matches!(op, Operation::ListShards | Operation::DescribeStream),
         FaultKind::ListDenied => op.is_listing(),

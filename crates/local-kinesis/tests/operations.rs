@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::*;
-use millpond_local_kinesis::{Keep, Operation, Options, StreamSpec};
+use millpond_local_kinesis::{Keep, Operation, Options, RoleLifetime, Server, StreamSpec};
 use serde_json::{Value, json};
 
 fn ids(list: &Value) -> Vec<String> {
@@ -396,6 +396,88 @@ async fn roles_are_assumed() {
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/xml")));
     assert!(answer.text().contains("<AccessKeyId>ASIA"), "{}", answer.text());
     assert_eq!(server.counts().requests_of(Operation::AssumeRole, "ok"), 1);
+}
+
+/// A request of STS; `token` is that of the session that signs it.
+async fn sts(server: &Server, form: &str, token: &str) -> Answer {
+    let headers =
+        format!("content-type: application/x-www-form-urlencoded\r\nx-amz-security-token: {token}\r\n");
+    let request = http("POST", "/", &headers, form.as_bytes());
+    match exchange(server.addr(), &request, Duration::from_secs(5)).await {
+        Outcome::Answer(answer) => answer,
+        other => panic!("{form}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn credentials_of_a_role_run_out() {
+    let lifetime = RoleLifetime::Unstated(Duration::from_secs(1));
+    let options = Options {
+        streams: vec![StreamSpec::new("logs", 1)],
+        role_lifetime: Some(lifetime),
+        ..Options::default()
+    };
+    let server = server(options).await;
+    let role = "Action=AssumeRole&RoleArn=arn:aws:iam::123456789012:role/fwd&RoleSessionName=millpond";
+    let assumed = sts(&server, role, "").await;
+    let token = assumed.text().split_once("<SessionToken>").unwrap().1.split_once('<').unwrap().0.to_owned();
+    let list = async |token: &str| {
+        let headers = format!("x-amz-security-token: {token}\r\n");
+        let request = kinesis_request("ListShards", br#"{"StreamName":"logs"}"#, &headers);
+        match exchange(server.addr(), &request, Duration::from_secs(5)).await {
+            Outcome::Answer(answer) => answer,
+            other => panic!("{other:?}"),
+        }
+    };
+    let who = async |token: &str| sts(&server, "Action=GetCallerIdentity&Version=2011-06-15", token).await;
+    assert!(
+        who(&token).await.text().contains("<Arn>arn:aws:sts::123456789012:assumed-role/fwd/millpond</Arn>")
+    );
+    while list(&token).await.status == 200 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(error_of(&list(&token).await).0, "ExpiredTokenException");
+    let refused = who(&token).await;
+    assert_eq!((refused.status, refused.text().contains("<Code>ExpiredToken</Code>")), (403, true));
+    // Tokens of somebody else say nothing here.
+    assert_eq!(list("other").await.status, 200);
+    assert!(who("other").await.text().contains("<Arn>arn:aws:iam::000000000000:user/local</Arn>"));
+    assert_eq!(server.counts().requests_of(Operation::GetCallerIdentity, "ok"), 2);
+    assert_eq!(server.counts().requests_of(Operation::GetCallerIdentity, "ExpiredToken"), 1);
+}
+
+/// Whether a put would succeed can be asked without storing anything.
+#[tokio::test]
+async fn dry_runs() {
+    let server = with_logs(2).await;
+    let dry = |mut request: Value| {
+        request["DryRun"] = json!(true);
+        request
+    };
+    let check = async |operation: &str, request: Value, expected: &str| {
+        let (code, _) = fail(&server, operation, dry(request.clone())).await;
+        assert_eq!(code, expected, "{operation} {request}");
+    };
+    let elsewhere = |mut request: Value| {
+        request["StreamName"] = json!("elsewhere");
+        request
+    };
+    for (operation, right) in [("PutRecord", record("k", b"{}")), ("PutRecords", events(3))] {
+        check(operation, right.clone(), "DryRunOperationException").await;
+        check(operation, elsewhere(right.clone()), "ResourceNotFoundException").await;
+        let denied = set(&server, &format!("denied,op={operation}"));
+        check(operation, right.clone(), "AccessDeniedException").await;
+        assert!(server.faults().clear(denied));
+    }
+    check("PutRecord", record("", b"{}"), "ValidationException").await;
+    let mut hashed = record("k", b"{}");
+    hashed["ExplicitHashKey"] = json!("340282366920938463463374607431768211456");
+    check("PutRecord", hashed, "InvalidArgumentException").await;
+    assert_eq!((server.counts().records, server.records().len()), (0, 0));
+    let mut wet = record("k", b"{}");
+    wet["DryRun"] = json!(false);
+    call(&server, "PutRecord", wet).await;
+    assert_eq!(server.counts().records, 1);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Where credentials come from, and what to say when there are none.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
@@ -155,6 +155,9 @@ fn sdk_keys(keys: Keys) -> SdkKeys {
 /// before they run out, and if their source is out of reach then, those at hand still serve. And the
 /// time at which they run out is the service's: by a clock that is an hour ahead they would never be
 /// valid at all.
+///
+/// While those at hand are good, nobody waits long for others: a source that does not answer is given
+/// [`PATIENCE`], and is then left alone for [`PAUSE`].
 #[derive(Debug)]
 struct Kept {
     provider: SharedCredentialsProvider,
@@ -162,34 +165,58 @@ struct Kept {
     last: Mutex<Option<Last>>,
 }
 
+/// For other credentials while those at hand are good. Puts wait meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// For credentials while there are none: less than the SDK waits, which would not say what it waited for.
+const LIMIT: Duration = super::CREDENTIALS_TIMEOUT.saturating_sub(Duration::from_secs(1));
+
+/// Between two times that a source is asked for other credentials in vain.
+const PAUSE: Duration = Duration::from_secs(10);
+
 #[derive(Debug)]
 struct Last {
     /// As they were given: they run out by the service's clock.
     keys: SdkKeys,
-    /// That they could not be renewed was said.
-    said: bool,
+    /// When they could not be renewed, which was said then.
+    failed: Option<Instant>,
 }
 
 impl Kept {
     async fn give(&self) -> Result<SdkKeys, CredentialsError> {
         let mut last = self.last.lock().await;
-        let mut keys = match (self.provider.provide_credentials().await, &mut *last) {
-            (Ok(keys), last) => {
-                *last = Some(Last { keys: keys.clone(), said: false });
+        let mut keys = match last.as_mut().filter(|last| self.is_good(&last.keys)) {
+            Some(at_hand) => self.renew(at_hand).await,
+            None => {
+                let asked = tokio::time::timeout(LIMIT, self.provider.provide_credentials()).await;
+                let keys = asked.map_err(|_| CredentialsError::provider_timed_out(LIMIT))??;
+                *last = Some(Last { keys: keys.clone(), failed: None });
                 keys
             }
-            (Err(error), Some(last)) if self.is_good(&last.keys) => {
-                if !std::mem::replace(&mut last.said, true) {
-                    tracing::warn!(%error, "the AWS credentials could not be renewed; those at hand serve until they run out");
-                }
-                last.keys.clone()
-            }
-            (Err(error), _) => return Err(error),
         };
         if let Some(expiry) = keys.expiry_mut() {
             *expiry = self.clock.here(*expiry);
         }
         Ok(keys)
+    }
+
+    /// Other credentials, if there are any to be had, else those at hand.
+    async fn renew(&self, at_hand: &mut Last) -> SdkKeys {
+        if at_hand.failed.is_some_and(|failed| failed.elapsed() < PAUSE) {
+            return at_hand.keys.clone();
+        }
+        let why = match tokio::time::timeout(PATIENCE, self.provider.provide_credentials()).await {
+            Ok(Ok(keys)) => {
+                *at_hand = Last { keys, failed: None };
+                return at_hand.keys.clone();
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("their source gave no answer within {PATIENCE:?}"),
+        };
+        if at_hand.failed.replace(Instant::now()).is_none() {
+            tracing::warn!(error = %why, "the AWS credentials could not be renewed; those at hand serve until they run out");
+        }
+        at_hand.keys.clone()
     }
 
     fn is_good(&self, keys: &SdkKeys) -> bool {

@@ -84,6 +84,10 @@ fn net_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a NetError> {
     error_chain(error).find_map(|error| error.downcast_ref::<NetError>())
 }
 
+/// What STS denies is taking on a role.
+const ROLE_REMEDY: &str = "allow sts:AssumeRole on the role in the IAM policy of the credentials that take it on, and see that \
+                           its trust policy names them, and the external_id if it asks for one";
+
 /// There are no credentials to sign with. For want of them, somebody has to act; when their source
 /// cannot be reached, it may come back.
 pub(super) fn no_credentials(context: Context<'_>, error: &CredentialsError, looked_in: &str) -> Failure {
@@ -97,7 +101,10 @@ pub(super) fn no_credentials(context: Context<'_>, error: &CredentialsError, loo
         }
         _ => match (&code, net_error(error)) {
             (Some(code), _) => {
-                let (class, remedy) = class_and_remedy(code, "");
+                let (class, remedy) = match code.as_str() {
+                    "AccessDenied" | "AccessDeniedException" => (Class::Misconfigured, ROLE_REMEDY),
+                    code => class_and_remedy(code, ""),
+                };
                 let text = chain_text(error);
                 (class, format!("the AWS credentials were refused: {text}: {remedy}"))
             }

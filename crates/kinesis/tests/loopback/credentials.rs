@@ -251,7 +251,8 @@ async fn a_role_that_is_refused_is_misconfigured_and_one_out_of_reach_is_not() {
         );
         xml(403, &body)
     };
-    check(refused("AccessDenied"), Class::Misconfigured, &["AccessDenied", "refused", "IAM policy"]).await;
+    let words = ["AccessDenied", "refused", "allow sts:AssumeRole", "trust policy", "external_id"];
+    check(refused("AccessDenied"), Class::Misconfigured, &words).await;
     check(refused("InvalidClientTokenId"), Class::Misconfigured, &["access key"]).await;
     check(refused("ExpiredTokenException"), Class::Misconfigured, &["run out"]).await;
     check(Answer::Reset, Class::Transient, &["cannot be fetched", "connection"]).await;

@@ -45,6 +45,13 @@ impl ServiceError {
         Self::new("ExpiredTokenException", "The security token included in the request is expired")
     }
 
+    pub(crate) fn dry_run() -> Self {
+        Self::new(
+            "DryRunOperationException",
+            "The request would have succeeded, but the DryRun parameter was specified.",
+        )
+    }
+
     pub(crate) fn invalid_signature(message: impl Into<String>) -> Self {
         Self::new("InvalidSignatureException", message)
     }

@@ -80,7 +80,7 @@ pub(crate) fn dispatch(call: &Call<'_>, sink: Option<Reservation<'_>>) -> Result
         Operation::GetRecords => read::get_records(call),
         Operation::SplitShard => reshard::split(call),
         Operation::MergeShards => reshard::merge(call),
-        Operation::AssumeRole => Err(ServiceError::unknown_operation()),
+        Operation::AssumeRole | Operation::GetCallerIdentity => Err(ServiceError::unknown_operation()),
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Pattern, ServiceError, Violations};
 use super::target::{StreamRef, find};
 use super::wire::{Blob, Entries, Entry, Text, parse};
-use super::write::{Outcome, Record, put};
+use super::write::{Outcome, Put, Record, put};
 use super::{Call, Reply};
 use crate::decode::claimed_events;
 use crate::events::Reservation;
@@ -34,6 +34,8 @@ struct PutRecordRequest<'a> {
     explicit_hash_key: Option<Text<'a>>,
     #[serde(borrow)]
     sequence_number_for_ordering: Option<Text<'a>>,
+    #[serde(default)]
+    dry_run: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +47,8 @@ struct PutRecordsRequest<'a> {
     stream_arn: Option<Text<'a>>,
     #[serde(borrow)]
     records: Option<Entries<'a>>,
+    #[serde(default)]
+    dry_run: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -70,7 +74,8 @@ pub(crate) fn put_record(call: &Call<'_>, sink: Option<Reservation<'_>>) -> Resu
     violations.into_result()?;
 
     let records = [entry].into_iter().map(check_record).collect::<Result<Vec<_>, _>>()?;
-    match put(call, &target, &records, "data", sink)?.pop() {
+    let dry_run = request.dry_run == Some(true);
+    match put(call, &target, &Put { records: &records, data_at: "data", dry_run }, sink)?.pop() {
         Some(Outcome::Accepted(accepted)) => Ok(Reply::json(&accepted)),
         Some(Outcome::Refused(refused)) => Err(ServiceError::throttled(refused.error_message)),
         None => unreachable!("a put has as many outcomes as records"),
@@ -99,7 +104,9 @@ pub(crate) fn put_records(call: &Call<'_>, sink: Option<Reservation<'_>>) -> Res
     if records.iter().map(Record::bytes).sum::<usize>() > REQUEST_BYTES_MAX {
         return Err(ServiceError::invalid_argument("Records size exceeds 10 MB limit"));
     }
-    let records = put(call, &target, &records, "records.*.member.data", sink)?;
+    let dry_run = request.dry_run == Some(true);
+    let records =
+        put(call, &target, &Put { records: &records, data_at: "records.*.member.data", dry_run }, sink)?;
     let failed_record_count = records.iter().filter(|outcome| !outcome.is_accepted()).count();
     let reply = Reply::json(&PutRecordsResponse { failed_record_count, records });
     Ok(Reply { partial: failed_record_count > 0, ..reply })

@@ -12,7 +12,7 @@ use super::wire::Text;
 use crate::events::Reservation;
 use crate::store::{Arrival, Store, Stream};
 use crate::strike::Fate;
-use crate::tally::Put;
+use crate::tally;
 
 /// A record whose fields are right in themselves.
 pub(crate) struct Record<'a> {
@@ -53,19 +53,32 @@ pub(crate) enum Outcome {
     Refused(Refused),
 }
 
-/// Writes records to the shards that they hash to; gives an outcome for each, in order. In `data_at`, which names a
-/// record's data in messages, `*` stands for its number.
+/// Records to put.
+pub(crate) struct Put<'a> {
+    pub(crate) records: &'a [Record<'a>],
+    /// Names a record's data in messages; `*` stands for its number.
+    pub(crate) data_at: &'a str,
+    /// Nothing is stored.
+    pub(crate) dry_run: bool,
+}
+
+/// Writes records to the shards that they hash to; gives an outcome for each, in order.
 pub(crate) fn put(
     call: &Call<'_>,
     target: &StreamRef<'_>,
-    records: &[Record<'_>],
-    data_at: &str,
+    put: &Put<'_>,
     sink: Option<Reservation<'_>>,
 ) -> Result<Vec<Outcome>, ServiceError> {
+    let Put { records, data_at, dry_run } = *put;
     let mut store = call.store();
     let stream = find(&store, target)?;
     check_sizes(stream, records, data_at)?;
     check_content(call, stream, records, data_at)?;
+    // aws-sdk-kinesis 1.130 says of DryRunOperationException: "The request was rejected because the DryRun parameter was
+    // specified." It names neither a status nor whether that means success; 400, as nearly every error, is assumed here.
+    if dry_run {
+        return Err(ServiceError::dry_run());
+    }
     let name = stream.name.clone();
     let outcomes = write(call, &mut store, &name, records);
     // Still under the lock, so that the file has the records in the order of their sequence numbers.
@@ -129,7 +142,7 @@ fn numbered(data_at: &str, index: usize) -> String {
 fn write(call: &Call<'_>, store: &mut Store, name: &Arc<str>, records: &[Record<'_>]) -> Vec<Outcome> {
     let (keep, enforce, account) = (store.keep, store.enforce_throughput, store.account.clone());
     let stream = store.streams.get_mut(&**name).expect("the stream was found under the same lock");
-    let mut put = Put::default();
+    let mut put = tally::Put::default();
     let refused = |error_code, error_message| Outcome::Refused(Refused { error_code, error_message });
     let mut outcomes = Vec::with_capacity(records.len());
     for record in records {

@@ -10,7 +10,7 @@ use super::body::{self, Payload, REQUEST_BYTES_MAX, Unread};
 use super::socket::{Cut, Link};
 use super::{answer, local};
 use crate::Operation;
-use crate::api::sts::{self, Form, StsReply};
+use crate::api::sts::{self, Caller, Form, Session, StsReply};
 use crate::api::{Call, Reply, ServiceError, dispatch, shards_concerned};
 use crate::clock::{amz_date, parse_amz_date, unix_ms};
 use crate::endpoint::Endpoint;
@@ -31,7 +31,7 @@ type Served = Result<Response<Payload>, ConnectionCut>;
 /// What a request asks for.
 enum Asked {
     Kinesis(Operation),
-    AssumeRole(Form),
+    Sts(Operation, Form),
     /// Refused before any operation is known.
     Refused(&'static str, Response<Payload>),
 }
@@ -64,7 +64,7 @@ pub(crate) async fn serve(endpoint: Arc<Endpoint>, link: Arc<Link>, request: Req
     };
     let (op, form) = match what_is_asked(&stamp, &head.method, &head.headers, &body.bytes) {
         Asked::Kinesis(op) => (op, None),
-        Asked::AssumeRole(form) => (Operation::AssumeRole, Some(form)),
+        Asked::Sts(op, form) => (op, Some(form)),
         Asked::Refused(outcome, response) => {
             endpoint.tally.request(None, outcome);
             return Ok(response);
@@ -80,7 +80,7 @@ pub(crate) async fn serve(endpoint: Arc<Endpoint>, link: Arc<Link>, request: Req
     let stamp = answer::Stamp { now_ms: now_ms + strike.skew_ms.unwrap_or(0), ..stamp };
     let (outcome, response) = match form {
         Some(form) => {
-            let reply = assume_role(&endpoint, &strike, &form, &stamp, &head.headers);
+            let reply = answer_of_sts(&endpoint, &strike, op, &form, &stamp, &head.headers);
             (reply.outcome, answer::sts(&stamp, reply))
         }
         None => {
@@ -102,10 +102,11 @@ fn what_is_asked(stamp: &answer::Stamp, method: &Method, headers: &HeaderMap, bo
     }
     if content_type == "application/x-www-form-urlencoded" {
         let form = Form::parse(body);
-        if form.get("Action") == Some("AssumeRole") {
-            return Asked::AssumeRole(form);
+        let operation = form.get("Action").and_then(|action| action.parse().ok());
+        if let Some(op) = operation.filter(|op: &Operation| op.is_sts()) {
+            return Asked::Sts(op, form);
         }
-        let message = "Could not find operation; this endpoint knows AssumeRole only";
+        let message = "Could not find operation; this endpoint knows AssumeRole and GetCallerIdentity only";
         let reply = sts::refused(400, "InvalidAction", message, &stamp.request_id);
         return Asked::Refused("InvalidAction", answer::sts(stamp, reply));
     }
@@ -123,7 +124,7 @@ fn what_is_asked(stamp: &answer::Stamp, method: &Method, headers: &HeaderMap, bo
         return Asked::Refused("UnknownOperationException", refused);
     }
     let operation = target.strip_prefix(TARGET_PREFIX).and_then(|name| name.parse().ok());
-    match operation.filter(|op| *op != Operation::AssumeRole) {
+    match operation.filter(|op: &Operation| !op.is_sts()) {
         Some(op) => Asked::Kinesis(op),
         None => {
             let error = ServiceError::unknown_operation();
@@ -183,6 +184,9 @@ async fn carry_out(
     if call.strike.skew_ms.is_some() {
         check_signature_age(headers, stamp.now_ms).map_err(ServiceError::invalid_signature)?;
     }
+    if session(headers).is_some_and(|session| session.has_run_out(stamp.now_ms)) {
+        return Err(ServiceError::expired_token());
+    }
     let room = match &call.endpoint.sink {
         Some(sink) if call.op.is_put() => Some(sink.reserve(call.body.len()).await),
         _ => None,
@@ -190,14 +194,17 @@ async fn carry_out(
     dispatch(call, room)
 }
 
-fn assume_role(
+fn answer_of_sts(
     endpoint: &Endpoint,
     strike: &Strike,
+    op: Operation,
     form: &Form,
     stamp: &answer::Stamp,
     headers: &HeaderMap,
 ) -> StsReply {
     let refused = |status, code, message: &str| sts::refused(status, code, message, &stamp.request_id);
+    let expired = || refused(403, "ExpiredToken", "The security token included in the request is expired");
+    let session = session(headers);
     if strike.skew_ms.is_some()
         && let Err(message) = check_signature_age(headers, stamp.now_ms)
     {
@@ -206,20 +213,33 @@ fn assume_role(
     match strike.refusal {
         Some(Refusal::Denied) => {
             let role = form.get("RoleArn").unwrap_or("*");
-            let message = format!("User is not authorized to perform: sts:AssumeRole on resource: {role}");
+            let message = format!("User is not authorized to perform: sts:{op} on resource: {role}");
             refused(403, "AccessDenied", &message)
         }
-        Some(Refusal::ExpiredToken) => {
-            refused(403, "ExpiredToken", "The security token included in the request is expired")
-        }
+        Some(Refusal::ExpiredToken) => expired(),
         Some(Refusal::Throttled(probability)) if endpoint.dice() < probability.get() => {
             refused(400, "Throttling", "Rate exceeded")
         }
+        _ if session.as_ref().is_some_and(|session| session.has_run_out(stamp.now_ms)) => expired(),
         _ => {
             let account = endpoint.store().account.clone();
-            sts::assume_role(form, &account, &stamp.request_id, stamp.now_ms)
+            let caller = Caller {
+                account: &account,
+                session: session.as_ref(),
+                request_id: &stamp.request_id,
+                now_ms: stamp.now_ms,
+            };
+            match op {
+                Operation::GetCallerIdentity => sts::caller_identity(&caller),
+                _ => sts::assume_role(form, &caller, endpoint.role_lifetime),
+            }
         }
     }
+}
+
+/// Whose credentials signed a request, if they were given here.
+fn session(headers: &HeaderMap) -> Option<Session> {
+    Session::of_token(header(headers, "x-amz-security-token"))
 }
 
 /// What the service says of a signature that is too old or not valid yet; a request without date passes.

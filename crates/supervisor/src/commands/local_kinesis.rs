@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use millpond_local_kinesis::{Fault, Keep, Options, StreamSpec, start};
+use millpond_local_kinesis::{Fault, Keep, Options, RoleLifetime, StreamSpec, start};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::logging::{self, LogArgs};
@@ -44,6 +44,10 @@ pub struct LocalKinesisArgs {
     /// Refuse what exceeds a shard's 1 MiB or 1,000 records a second, as the service does.
     #[arg(long)]
     pub enforce_throughput: bool,
+    /// Credentials of AssumeRole run out after this time, however long they were asked for. With `,unstated` they say
+    /// that they last as long as was asked for all the same, like those of a session that is revoked.
+    #[arg(long, value_name = "DURATION[,unstated]")]
+    pub role_lifetime: Option<RoleLifetime>,
 }
 
 /// Serves until SIGTERM or SIGINT, then says what came in.
@@ -85,6 +89,7 @@ async fn serve(args: &LocalKinesisArgs) -> anyhow::Result<()> {
         keep: if args.count_only { Keep::CountOnly } else { Keep::All },
         write_events: args.write_events.clone(),
         enforce_throughput: args.enforce_throughput,
+        role_lifetime: args.role_lifetime,
         ..Options::default()
     };
     let server = start(options).await?;

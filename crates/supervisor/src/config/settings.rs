@@ -414,7 +414,7 @@ pub(super) static ASSUME_ROLE: Group = Group {
             "duration_secs",
             Kind::Integer(900, 43_200),
             Default::Is("3600"),
-            "How long the role's credentials last. They are renewed a minute before they run out. More than the role's own maximum, or than an hour if the credentials are themselves those of a role, is refused by AWS.",
+            "How long the role's credentials last. They are renewed up to a minute before they run out. More than the role's own maximum, or than an hour if the credentials are themselves those of a role, is refused by AWS.",
         ),
         setting(
             "sts_region",
