@@ -436,6 +436,22 @@ fn what_waits_for_memory_flies_when_there_is_some() {
     assert_eq!(actions, [Action::Put(Key::Live(1)), Action::Put(Key::Live(2))]);
 }
 
+#[test]
+fn what_a_stop_forgets_is_still_in_the_queue() {
+    let mut machine = healthy(1);
+    let mut actions = Vec::new();
+    machine.handle(Duration::ZERO, Event::Live(1), &mut actions);
+    assert_eq!(std::mem::take(&mut actions), [Action::Put(Key::Live(1))]);
+    machine.handle(Duration::ZERO, Event::Readable(1), &mut actions);
+    assert!(matches!(*std::mem::take(&mut actions), [Action::Read(_)]));
+    machine.handle(Duration::ZERO, Event::Read(0), &mut actions);
+    machine.handle(Duration::ZERO, Event::ReadDone { more: false }, &mut actions);
+    assert_eq!(actions, [], "the only permit is taken");
+    machine.handle(Duration::ZERO, Event::Stop, &mut actions);
+    assert_eq!(actions, [Action::Forget(0)]);
+    assert!(machine.has_backlog(), "nothing says that the queue is empty");
+}
+
 fn run(seed: u64) -> Result<(), String> {
     let outcome = std::panic::catch_unwind(|| {
         let mut world = World::new(seed);

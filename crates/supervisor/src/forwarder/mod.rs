@@ -420,6 +420,8 @@ impl Forwarder {
         let queued = ready(&self.queued, |attempt| attempt == 0 || !open);
         for sequence in queued {
             self.queued.remove(&sequence);
+            // It is still in the queue, for the next start to read.
+            self.unread = true;
             actions.push(Action::Forget(sequence));
         }
         let hopeless = if self.is_queueing() { !self.queue_room } else { !open };
