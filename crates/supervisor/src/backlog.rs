@@ -34,7 +34,8 @@ pub struct Reading {
     pub more: bool,
 }
 
-/// Reads up to `max` batches off the reactor, and none beyond the one with which they have `bytes_max` bytes. An error of the disk is said, and leaves the rest for later.
+/// Reads up to `max` batches off the reactor, and none beyond the one with which they have `bytes_max` bytes. An error
+/// of the disk is said, and leaves the rest for later.
 ///
 /// # Panics
 /// When the reading itself panicked.

@@ -41,13 +41,15 @@ impl Clock {
         Some(self.ahead_ms.load(Ordering::Relaxed)).filter(|ms| *ms != UNKNOWN)
     }
 
+    /// The same, if it is more than an answer's way explains.
+    pub(super) fn wrong_by_ms(&self) -> Option<i64> {
+        self.ahead_ms().filter(|ahead| Duration::from_millis(ahead.unsigned_abs()) >= TELLING)
+    }
+
     /// What this machine's clock shows at a moment that the service named.
     pub(super) fn here(&self, theirs: SystemTime) -> SystemTime {
-        let ahead = self.ahead_ms().unwrap_or(0);
+        let ahead = self.wrong_by_ms().unwrap_or(0);
         let difference = Duration::from_millis(ahead.unsigned_abs());
-        if difference < TELLING {
-            return theirs;
-        }
         let here = if ahead > 0 { theirs.checked_sub(difference) } else { theirs.checked_add(difference) };
         here.unwrap_or(theirs)
     }

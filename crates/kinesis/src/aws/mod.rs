@@ -223,6 +223,19 @@ impl Shared {
         }
     }
 
+    /// A signature was good only once it was corrected. Said once.
+    fn say_clock(&self) {
+        if let Some(ahead_ms) = self.clock.wrong_by_ms()
+            && !self.clock_said.swap(true, Ordering::Relaxed)
+        {
+            let service_is_ahead_secs = ahead_ms / 1000;
+            tracing::warn!(
+                service_is_ahead_secs,
+                "this machine's clock is wrong: signatures are corrected by the service's date, event times are not; set it (NTP)"
+            );
+        }
+    }
+
     /// One attempt: `call` once, or once more for the clock and once more for an expired token.
     async fn attempt<T, E, F>(
         &self,
@@ -261,22 +274,6 @@ impl Shared {
                 }
             }
             return Err(failure);
-        }
-    }
-}
-
-impl Shared {
-    /// A signature was good only once it was corrected.
-    fn say_clock(&self) {
-        const WRONG_MS: u64 = 60_000;
-        if let Some(ahead_ms) = self.clock.ahead_ms().filter(|ms| ms.unsigned_abs() >= WRONG_MS)
-            && !self.clock_said.swap(true, Ordering::Relaxed)
-        {
-            let service_is_ahead_secs = ahead_ms / 1000;
-            tracing::warn!(
-                service_is_ahead_secs,
-                "this machine's clock is wrong: signatures are corrected by the service's date, event times are not; set it (NTP)"
-            );
         }
     }
 }

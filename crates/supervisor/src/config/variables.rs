@@ -28,7 +28,8 @@ pub(super) struct Sources<'a> {
 /// Most faults of one value that are reported.
 const FAULTS_MAX: usize = 10;
 
-/// Fills in `${NAME}`, `${NAME:-default}` and `${secret:NAME}`; `$$` stands for one `$`, and a `$` before anything else for itself.
+/// Fills in `${NAME}`, `${NAME:-default}` and `${secret:NAME}`; `$$` stands for one `$`, and a `$` before anything else
+/// for itself.
 /// Its faults are reported together, so that every missing variable is known at once.
 pub(super) fn fill(text: &str, sources: Sources<'_>) -> Result<Filled, Vec<Fault>> {
     let mut filled = String::with_capacity(text.len());
