@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::chunk::{Chunk, Receipt};
-use crate::codec::{self, EventWriter, Written};
+use crate::chunk::{Chunk, Framing, Receipt};
+use crate::codec::{EventWriter, Written};
 use crate::config::checked::Oversize;
 use crate::counters::OutputCounters;
 use crate::dead_letters::{DeadLetterError, DeadLetters, Reason};
@@ -91,10 +91,11 @@ impl Assembler {
 
     async fn take(&mut self, now: Duration, chunk: Chunk) -> Result<(), AssemblyError> {
         let writer = EventWriter::new(&chunk, &self.host);
-        let all_valid = std::str::from_utf8(&chunk.data).is_ok();
+        // Valid as a whole is valid in each line. Other messages may end in the middle of a character.
+        let all_valid = chunk.framing == Framing::Lines && std::str::from_utf8(&chunk.data).is_ok();
         let mut events = 0;
         self.receipts.push(chunk.receipt.clone());
-        for line in codec::lines(&chunk.data) {
+        for line in chunk.messages() {
             events += 1;
             let replaced;
             let line = if all_valid {

@@ -1,35 +1,101 @@
-//! What an input hands on: whole lines, with a receipt that travels with them.
+//! What an input hands on: whole lines or other messages, with a receipt that travels with them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use memchr::memchr;
 use tokio::sync::mpsc;
 
-/// A run of whole lines from one source.
+/// A run of whole messages from one source; each becomes one event.
 #[derive(Debug, Clone)]
 pub struct Chunk {
     /// Id of the input in the configuration.
     pub input: Arc<str>,
     /// Where the lines come from, as it will stand in the event: a file's path, `stdin`.
     pub source: Arc<str>,
-    /// How a line becomes an event.
+    /// The machine that they come from, where it is not this one: the address of a peer.
+    pub host: Option<Arc<str>>,
+    /// How a message becomes an event.
     pub codec: Codec,
-    /// When the lines were read, in milliseconds since the Unix epoch.
+    /// When they were read, in milliseconds since the Unix epoch.
     pub read_at_ms: i64,
-    /// The lines, each ended by `\n`; only the last one may lack it. A `\r` before the `\n` is not part of the line.
+    /// The messages, one behind the other.
     pub data: Bytes,
-    /// Tells the input when all of these lines are delivered or durable.
+    /// Where one ends and the next begins.
+    pub framing: Framing,
+    /// Tells the input when all of them are delivered or durable.
     pub receipt: Receipt,
 }
 
-/// How a line becomes an event.
+/// Where a message of a chunk ends and the next one begins.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Framing {
+    /// Each is a line, ended by `\n`; only the last one may lack it. A `\r` before the `\n` is not part of the line.
+    #[default]
+    Lines,
+    /// Each ends before the offset of its number, in bytes from the beginning of the data, and the next begins there:
+    /// messages that may hold line feeds.
+    Ends(Arc<[u32]>),
+}
+
+impl Chunk {
+    /// The messages, without line ends.
+    pub fn messages(&self) -> Messages<'_> {
+        match &self.framing {
+            Framing::Lines => Messages::Lines(&self.data),
+            Framing::Ends(ends) => Messages::Ends { data: &self.data, begin: 0, ends: ends.iter() },
+        }
+    }
+}
+
+/// The messages of a chunk, in order.
+#[derive(Debug)]
+pub enum Messages<'a> {
+    /// What is left of the lines.
+    Lines(&'a [u8]),
+    /// Messages of known ends.
+    Ends {
+        /// All of them.
+        data: &'a [u8],
+        /// Where the next one begins.
+        begin: usize,
+        /// The ends of those that are left.
+        ends: std::slice::Iter<'a, u32>,
+    },
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        match self {
+            Self::Lines([]) => None,
+            Self::Lines(rest) => {
+                let (line, tail) = match memchr(b'\n', rest) {
+                    Some(end) => (&rest[..end], &rest[end + 1..]),
+                    None => (*rest, &[][..]),
+                };
+                *rest = tail;
+                Some(line.strip_suffix(b"\r").unwrap_or(line))
+            }
+            Self::Ends { data, begin, ends } => {
+                let end = *ends.next()? as usize;
+                let message = &data[*begin..end];
+                *begin = end;
+                Some(message)
+            }
+        }
+    }
+}
+
+/// How a message becomes an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Codec {
-    /// The line is wrapped: `{"_raw":…,"_time":…,"host":…,"source":…}`.
+    /// It is wrapped: `{"_raw":…,"_time":…,"host":…,"source":…}`.
     #[default]
     Text,
-    /// The line is a JSON object and passes as it is; any other line is wrapped as text and counted.
+    /// It is a JSON object and passes as it is; any other is wrapped as text and counted.
     Json,
 }
 
@@ -171,20 +237,48 @@ mod tests {
         assert_eq!(*heard.lock().unwrap(), [false]);
     }
 
+    fn messages(data: &'static str, framing: Framing) -> Vec<String> {
+        let (receipt, _) = receipt();
+        let data = Bytes::from_static(data.as_bytes());
+        let chunk = Chunk { data, framing, ..chunk(receipt) };
+        chunk.messages().map(|message| String::from_utf8(message.to_vec()).unwrap()).collect()
+    }
+
+    fn chunk(receipt: Receipt) -> Chunk {
+        Chunk {
+            input: "in".into(),
+            source: "stdin".into(),
+            host: None,
+            codec: Codec::Text,
+            read_at_ms: 0,
+            data: Bytes::from_static(b"x\n"),
+            framing: Framing::Lines,
+            receipt,
+        }
+    }
+
+    #[test]
+    fn lines_end_with_either_kind_of_line_end() {
+        let check = |data: &'static str, expected: &[&str]| {
+            assert_eq!(messages(data, Framing::Lines), expected, "{data:?}");
+        };
+        check("", &[]);
+        check("a\nb\r\n\nc", &["a", "b", "", "c"]);
+        check("\r\r\n", &["\r"]);
+    }
+
+    #[test]
+    fn messages_of_known_ends_may_hold_line_feeds_and_may_be_empty() {
+        assert_eq!(messages("a\nbcd\n", Framing::Ends([3, 3, 6].into())), ["a\nb", "", "cd\n"]);
+        assert_eq!(messages("", Framing::Ends([].into())), [""; 0]);
+    }
+
     #[tokio::test]
     async fn a_closed_output_never_acknowledges() {
         let (receipt, heard) = receipt();
         let (tx, rx) = mpsc::channel(1);
         drop(rx);
-        let chunk = Chunk {
-            input: "in".into(),
-            source: "stdin".into(),
-            codec: Codec::Text,
-            read_at_ms: 0,
-            data: Bytes::from_static(b"x\n"),
-            receipt,
-        };
-        assert!(Fanout::new(vec![tx]).send(chunk).await.is_err());
+        assert!(Fanout::new(vec![tx]).send(chunk(receipt)).await.is_err());
         assert_eq!(*heard.lock().unwrap(), [false]);
     }
 }

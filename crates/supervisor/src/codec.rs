@@ -1,8 +1,8 @@
-//! From lines to events: the hot path. Nothing is parsed into a tree, nothing is allocated per line.
+//! From messages to events: the hot path. Nothing is parsed into a tree, nothing is allocated per message.
 
 use std::io::Write as _;
 
-use memchr::memchr;
+use memchr::memchr2;
 use serde::de::IgnoredAny;
 
 use crate::chunk::{Chunk, Codec};
@@ -18,7 +18,7 @@ pub enum Written {
     NotAnObject,
 }
 
-/// Turns the lines of one chunk into events.
+/// Turns the messages of one chunk into events.
 #[derive(Debug)]
 pub struct EventWriter {
     codec: Codec,
@@ -27,7 +27,7 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// A writer for the lines of `chunk`, read on the machine named `host`.
+    /// A writer for the messages of `chunk`, read on the machine named `host`.
     #[must_use]
     pub fn new(chunk: &Chunk, host: &str) -> Self {
         let mut suffix = b"\",\"_time\":".to_vec();
@@ -35,19 +35,21 @@ impl EventWriter {
         // Writing to a Vec cannot fail.
         write!(suffix, "{seconds}.{millis:03}").expect("a Vec takes what is written to it");
         suffix.extend_from_slice(b",\"host\":\"");
-        escape(host.as_bytes(), &mut suffix);
+        escape(chunk.host.as_deref().unwrap_or(host).as_bytes(), &mut suffix);
         suffix.extend_from_slice(b"\",\"source\":\"");
         escape(chunk.source.as_bytes(), &mut suffix);
         suffix.extend_from_slice(b"\"}");
         Self { codec: chunk.codec, suffix }
     }
 
-    /// Appends the event of one line, which must be valid UTF-8 and hold no line feed, to `out`.
+    /// Appends the event of one message, which must be valid UTF-8, to `out`: a line of its own, whatever it holds.
     pub fn write(&self, line: &[u8], out: &mut Vec<u8>) -> Written {
         let mut written = Written::Text;
         if self.codec == Codec::Json {
             if is_json_object(line) {
+                let begin = out.len();
                 out.extend_from_slice(line);
+                join_lines(&mut out[begin..]);
                 return Written::Json;
             }
             written = Written::NotAnObject;
@@ -81,20 +83,14 @@ impl EventWriter {
     }
 }
 
-/// The lines of a chunk without their ends (`\n` or `\r\n`).
-pub fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = data;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let (line, tail) = match memchr(b'\n', rest) {
-            Some(end) => (&rest[..end], &rest[end + 1..]),
-            None => (rest, &[][..]),
-        };
-        rest = tail;
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
-    })
+/// Makes one line of a JSON object. Line ends in it are white space between its parts: inside of a string JSON wants them
+/// escaped.
+fn join_lines(object: &mut [u8]) {
+    let mut at = 0;
+    while let Some(found) = memchr2(b'\n', b'\r', &object[at..]) {
+        object[at + found] = b' ';
+        at += found + 1;
+    }
 }
 
 /// Is this exactly one JSON object, with any white space around it?
@@ -158,15 +154,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::chunk::Receipt;
+    use crate::chunk::{Framing, Receipt};
 
     fn chunk(codec: Codec) -> Chunk {
         Chunk {
             input: "app".into(),
             source: "/var/log/\"odd\".log".into(),
+            host: None,
             codec,
             read_at_ms: 1_732_000_000_007,
             data: Bytes::new(),
+            framing: Framing::Lines,
             receipt: Receipt::new(|_| {}),
         }
     }
@@ -202,6 +200,21 @@ mod tests {
     }
 
     #[test]
+    fn an_object_of_several_lines_becomes_one() {
+        let (event, written) = event(Codec::Json, "{\n  \"a\": \"b\\n\",\r\n  \"c\": 1\n}\n");
+        assert_eq!((event.as_str(), written), ("{   \"a\": \"b\\n\",    \"c\": 1 } ", Written::Json));
+    }
+
+    #[test]
+    fn a_peer_is_the_host() {
+        let mut out = Vec::new();
+        let chunk = Chunk { host: Some("192.0.2.7".into()), ..chunk(Codec::Text) };
+        EventWriter::new(&chunk, "gate-7").write(b"x", &mut out);
+        let event: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(event["host"], "192.0.2.7");
+    }
+
+    #[test]
     fn a_cut_event_is_valid_marked_and_no_larger_than_allowed() {
         let line = "é\"\u{1}x".repeat(100);
         let writer = EventWriter::new(&chunk(Codec::Text), "gate-7");
@@ -214,18 +227,6 @@ mod tests {
             assert!(line.starts_with(event["_raw"].as_str().unwrap()));
             assert_eq!(event["host"], "gate-7");
         }
-    }
-
-    #[test]
-    fn lines_end_with_either_kind_of_line_end() {
-        let check = |data: &str, expected: &[&str]| {
-            let found: Vec<_> =
-                lines(data.as_bytes()).map(|line| std::str::from_utf8(line).unwrap()).collect();
-            assert_eq!(found, expected, "{data:?}");
-        };
-        check("", &[]);
-        check("a\nb\r\n\nc", &["a", "b", "", "c"]);
-        check("\r\r\n", &["\r"]);
     }
 
     proptest! {

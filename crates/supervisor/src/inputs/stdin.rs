@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::lines::take_lines;
 use super::{InputContext, InputError};
-use crate::chunk::{Chunk, Closed, Receipt};
+use crate::chunk::{Chunk, Closed, Framing, Receipt};
 
 /// Bytes of one read.
 const READ_BYTES_MAX: usize = 64 << 10;
@@ -177,9 +177,11 @@ impl Stdin {
         let chunk = Chunk {
             input: Arc::clone(&self.ctx.input),
             source: "stdin".into(),
+            host: None,
             codec: self.ctx.codec,
             read_at_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
             data: Bytes::from(taken.data),
+            framing: Framing::Lines,
             receipt,
         };
         self.ctx.out.send(chunk).await

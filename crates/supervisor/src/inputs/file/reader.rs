@@ -20,7 +20,7 @@ use super::roster::Roster;
 use super::tail::{self, Look, Place, Tail, TailId, Turn};
 use super::trouble::Troubles;
 use crate::ack_window::{AckWindow, Position};
-use crate::chunk::{Chunk, Codec, Receipt};
+use crate::chunk::{Chunk, Codec, Framing, Receipt};
 use crate::config::checked::ReadFrom;
 use crate::inputs::lines::Taken;
 use crate::inputs::{InputContext, InputCounters};
@@ -175,9 +175,11 @@ impl Reader {
         Some(Chunk {
             input: Arc::clone(&self.input),
             source: Arc::clone(&tail.source),
+            host: None,
             codec: self.codec,
             read_at_ms: now_ms(),
             data: Bytes::from(taken.data),
+            framing: Framing::Lines,
             receipt,
         })
     }

@@ -1,22 +1,20 @@
 //! From the tree of a file to what it means.
 
-use std::collections::BTreeMap;
-
 use super::Config;
-use super::checked::{FileInput, Input, InputKind};
+use super::checked::InputKind;
 use super::context::Context;
-use super::names;
 use super::secrets::{SecretSource, Secrets};
 use super::section::Section;
-use super::settings::{FILE, Group, SECRET, STDIN, TOP};
-use super::tree::{Entry, Node, Position, Value};
+use super::settings::{SECRET, TOP};
+use super::tree::{Entry, Node, Position};
 use super::units::Fault;
-use super::words::{INPUT_TYPES_LATER, InputType, nearest, read_word, words_of};
 
 mod access;
+mod input;
 mod output;
 mod queue;
 
+use input::{input, warn_of_patterns_read_twice};
 use output::output;
 
 /// Reads the whole file. What is wrong goes to the context; the result is good only if nothing went there.
@@ -94,70 +92,4 @@ fn no_active_output(context: &Context<'_>) -> Fault {
         message,
         "name the environment with --environment or MILLPOND_ENVIRONMENT, or remove `environment` from an output",
     )
-}
-
-fn warn_of_patterns_read_twice(top: &Section<'_>, inputs: &[Input]) {
-    let mut readers: BTreeMap<&str, &str> = BTreeMap::new();
-    for input in inputs {
-        let InputKind::File(file) = &input.kind else {
-            continue;
-        };
-        for pattern in &file.include {
-            let other = readers.insert(pattern, &input.id);
-            if let Some(other) = other.filter(|other| *other != input.id) {
-                let fault = Fault::new(
-                    format!(
-                        "reads `{pattern}` in `{other}` and in `{}`: its events are sent twice",
-                        input.id
-                    ),
-                    "leave it to one of them",
-                );
-                top.warning("inputs", fault);
-            }
-        }
-    }
-}
-
-fn input(context: &Context<'_>, entry: &Entry, path: String) -> Option<Input> {
-    let group = input_group(context, &entry.node, &path)?;
-    let section = Section::open(context, group, path, entry.at, &entry.node)?;
-    let kind = section.word::<InputType>("type");
-    let codec = section.word("codec").unwrap_or_default();
-    let max_line = usize::try_from(section.size("max_line")).unwrap_or(usize::MAX);
-    let kind = if std::ptr::eq(group, &FILE) {
-        let file = InputKind::File(FileInput {
-            include: section.texts("include", names::absolute_pattern),
-            exclude: section.texts("exclude", names::exclude_pattern),
-            read_from: section.word("read_from").unwrap_or_default(),
-            rescan: section.period("rescan"),
-        });
-        kind.map(|_| file)
-    } else {
-        kind.map(|_| InputKind::Stdin)
-    };
-    Some(Input { id: entry.key.clone(), codec, max_line, kind: kind? })
-}
-
-/// The settings that an input has, by its type. One without a type, or with a type that is no word, is read as what it
-/// resembles, so that the rest of it is checked too. An input of a later version is reported and read no further.
-fn input_group(context: &Context<'_>, node: &Node, path: &str) -> Option<&'static Group> {
-    let Value::Map(entries) = &*node.value else {
-        return Some(&FILE);
-    };
-    let Some(entry) = entries.iter().find(|entry| entry.key == "type") else {
-        let like_stdin = entries.iter().all(|entry| STDIN.find(&entry.key).is_some());
-        return Some(if like_stdin { &STDIN } else { &FILE });
-    };
-    let Value::Scalar { text, .. } = &*entry.node.value else {
-        return Some(&FILE);
-    };
-    let filled = context.fill(text).map_or_else(|_| text.clone(), |filled| filled.text);
-    if INPUT_TYPES_LATER.contains(&filled.as_str()) {
-        if let Err(fault) = read_word::<InputType>(&filled) {
-            context.problem(entry.node.at, &format!("{path}.type"), entry.node.written.as_deref(), fault);
-        }
-        return None;
-    }
-    let stdin = nearest(&filled, words_of::<InputType>()) == Some("stdin");
-    Some(if stdin { &STDIN } else { &FILE })
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 use millpond_kinesis::aws::Secret;
 
 use super::secrets::SecretSource;
-use crate::chunk::Codec;
+
+mod inputs;
+
+pub use inputs::{FileInput, Input, InputKind, ReadFrom};
 
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,51 +22,6 @@ pub struct Config {
     pub inputs: Vec<Input>,
     /// Outputs in the order of the file; the inactive ones included.
     pub outputs: Vec<Output>,
-}
-
-/// One input.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Input {
-    /// Its name in the configuration; also the name of its position file.
-    pub id: String,
-    /// How its lines become events.
-    pub codec: Codec,
-    /// Longest line in bytes; a longer one is cut and counted.
-    pub max_line: usize,
-    /// Where its lines come from.
-    pub kind: InputKind,
-}
-
-/// Where an input's lines come from.
-#[derive(Debug, Clone, PartialEq)]
-pub enum InputKind {
-    /// Files that grow.
-    File(FileInput),
-    /// Standard input, until its end.
-    Stdin,
-}
-
-/// Which files an input reads, and how.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FileInput {
-    /// Patterns of the files to read; at least one.
-    pub include: Vec<String>,
-    /// Patterns of files to leave out.
-    pub exclude: Vec<String>,
-    /// Where reading starts in a file that has no position yet.
-    pub read_from: ReadFrom,
-    /// How often directories and files are looked at where change notices do not arrive.
-    pub rescan: Duration,
-}
-
-/// Where reading starts in a file that has no position yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ReadFrom {
-    /// At its first byte.
-    #[default]
-    Beginning,
-    /// At its end, as it stands when it is first seen at start-up; files that appear later are read from the beginning.
-    End,
 }
 
 /// One output of type `kinesis`.

@@ -1,277 +1,10 @@
-//! Every setting there is, declared once: key, kind, range, default and meaning.
-//!
-//! The [reader](super::section), the [schema](super::schema) and the tables of the documentation are all made from
-//! these declarations, so they cannot disagree.
+//! The settings of outputs and their queues.
 
-use super::checked::{Backpressure, OnFull, Oversize, ReadFrom};
-use super::names;
-use super::units::Fault;
-use super::words::{
-    AuthMethod, Compression, InputType, Mode, OutputType, Packing, RandomKey, SignatureVersion, Words,
-    words_of,
-};
-use crate::chunk::Codec;
+use super::*;
+use crate::config::checked::{Backpressure, OnFull, Oversize};
+use crate::config::words::{AuthMethod, Compression, Mode, OutputType, Packing, RandomKey, SignatureVersion};
 
-/// The settings of one section.
-#[derive(Debug)]
-pub(super) struct Group {
-    /// What it is called in the documentation.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tables of the documentation are made by a test"))]
-    pub(super) name: &'static str,
-    /// The word for `type` that makes a section one of this group.
-    pub(super) of_type: Option<&'static str>,
-    /// Where the section stands, such as `outputs.ID.queue`; empty for the file itself.
-    pub(super) place: &'static str,
-    /// The settings, in the order of the documentation.
-    pub(super) settings: &'static [Setting],
-}
-
-/// One setting.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Setting {
-    pub(super) key: &'static str,
-    pub(super) kind: Kind,
-    pub(super) default: Default,
-    /// What it means, in Markdown without line breaks.
-    pub(super) about: &'static str,
-    /// Something that could be written for it, where its kind alone does not say.
-    pub(super) example: Option<&'static str>,
-    /// Its value is never shown.
-    pub(super) secret: bool,
-    /// Set for a setting of a later version: the spellings that say what this version does anyway.
-    pub(super) later: Option<&'static [&'static str]>,
-}
-
-/// What stands for a setting that is not given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Default {
-    /// It must be given.
-    Required,
-    /// Nothing.
-    Nothing,
-    /// This, as it would be written.
-    Is(&'static str),
-    /// Something that depends on other settings, as it is shown.
-    Shown(&'static str),
-}
-
-/// What a setting holds.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
-    /// Text that passes a check; the regular expression, if any, tells the schema the same.
-    Text(fn(&str) -> Result<(), Fault>, Option<&'static str>),
-    /// `true` or `false`.
-    Flag,
-    /// A whole number from the first to the second.
-    Integer(u64, u64),
-    /// Bytes from the first to the second.
-    Size(u64, u64),
-    /// Milliseconds from the first to the second.
-    Period(u64, u64),
-    /// Bytes from the first to the second, or 0 for none.
-    SizeOrNone(u64, u64),
-    /// Milliseconds from the first to the second, or 0 for none.
-    PeriodOrNone(u64, u64),
-    /// A word, or milliseconds from the first to the second.
-    WordOrPeriod(&'static str, u64, u64),
-    /// One of a few words.
-    Word(fn() -> Vec<&'static str>),
-    /// A path of a file or directory.
-    Path,
-    /// A list of text.
-    Texts,
-    /// A list of patterns of files; at least one if it is required.
-    Patterns,
-    /// A section.
-    Section(&'static Group),
-    /// Sections by id, each of one of these groups.
-    Sections(&'static [&'static Group]),
-    /// One word, or a section with exactly one setting in it.
-    WordOrSection(fn() -> Vec<&'static str>, &'static Group),
-}
-
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
-const SECOND: u64 = 1_000;
-const MINUTE: u64 = 60 * SECOND;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
-
-/// Longest time that a batch may be kept: ten years, which is as good as for ever.
-const KEEP_MAX: u64 = 3_650 * DAY;
-
-/// Smallest size of a queue.
-pub(super) const QUEUE_BYTES_MIN: u64 = 4 * MIB;
-
-/// Largest size of a queue that is believed: 1 EiB, which is as good as no limit.
-pub(super) const SIZE_MAX: u64 = 1 << 60;
-
-impl Kind {
-    const fn word<T: Words>() -> Self {
-        Self::Word(words_of::<T>)
-    }
-}
-
-const fn setting(key: &'static str, kind: Kind, default: Default, about: &'static str) -> Setting {
-    Setting { key, kind, default, about, example: None, secret: false, later: None }
-}
-
-const fn secret(key: &'static str, about: &'static str) -> Setting {
-    let kind = Kind::Text(names::any, None);
-    Setting {
-        key,
-        kind,
-        default: Default::Nothing,
-        about,
-        example: Some("\"${VARIABLE}\""),
-        secret: true,
-        later: None,
-    }
-}
-
-/// A setting whose value is never shown.
-const fn kept_secret(setting: Setting) -> Setting {
-    Setting { secret: true, ..setting }
-}
-
-/// A setting that a later version brings; `same` are the values that say what this version does anyway.
-const fn later(key: &'static str, same: &'static [&'static str]) -> Setting {
-    let kind = Kind::Text(names::any, None);
-    Setting {
-        key,
-        kind,
-        default: Default::Nothing,
-        about: "",
-        example: None,
-        secret: false,
-        later: Some(same),
-    }
-}
-
-impl Setting {
-    const fn like(self, example: &'static str) -> Self {
-        Self { example: Some(example), ..self }
-    }
-}
-
-impl Group {
-    /// The declaration of a key, if there is one.
-    pub(super) fn find(&self, key: &str) -> Option<&'static Setting> {
-        self.settings.iter().find(|setting| setting.key == key)
-    }
-
-    /// The settings that this version has.
-    pub(super) fn available(&self) -> impl Iterator<Item = &'static Setting> {
-        self.settings.iter().filter(|setting| setting.later.is_none())
-    }
-}
-
-/// The groups with settings of their own that are documented, the file itself first.
-pub(super) const GROUPS: [&Group; 9] =
-    [&TOP, &FILE, &STDIN, &KINESIS, &AUTH, &ASSUME_ROLE, &PARTITION_KEY, &QUEUE, &SECRET];
-
-pub(super) static TOP: Group = Group {
-    name: "top",
-    of_type: None,
-    place: "",
-    settings: &[
-        setting(
-            "data_dir",
-            Kind::Path,
-            Default::Is("./millpond-data"),
-            "Directory of everything that millpond keeps: queues, positions of inputs, dead letters. It is created if it is not there.",
-        ),
-        setting(
-            "shutdown_timeout",
-            Kind::Period(0, HOUR),
-            Default::Is("10s"),
-            "How long a stop waits for puts in flight. What is not delivered by then goes to the queue, or stays unacknowledged and is read again after the next start.",
-        ),
-        setting("inputs", Kind::Sections(&[&FILE, &STDIN]), Default::Required, "Where events come from, by id. At least one; at most one of type `stdin`.").like("{ app: { type: file, include: [\"/var/log/app/*.log\"] } }"),
-        setting("outputs", Kind::Sections(&[&KINESIS]), Default::Required, "Where events go, by id. Every output gets the events of every input. At least one must be active.").like("{ main: { type: kinesis, stream_name: logs, region: eu-west-1 } }"),
-        setting("secrets", Kind::Sections(&[&SECRET]), Default::Is("{}"), "What is secret and kept elsewhere, by name. `${secret:NAME}` stands for it in settings that are never shown (keys, tokens, `external_id`, `proxy`); `auth: { method: secret, secret: NAME }` takes credentials from it.").like("{ kinesis: { file: /run/secrets/kinesis } }"),
-        later("admin", &[]),
-        later("pipelines", &[]),
-        later("routes", &[]),
-    ],
-};
-
-const CODEC: Setting = setting(
-    "codec",
-    Kind::word::<Codec>(),
-    Default::Is("text"),
-    "`text` wraps a line: `{\"_raw\":…,\"_time\":…,\"host\":…,\"source\":…}`. `json` passes a line that is a JSON object through as it is; any other line is wrapped as text and counted.",
-);
-
-const MAX_LINE: Setting = setting(
-    "max_line",
-    Kind::Size(16, 64 * MIB),
-    Default::Is("1 MiB"),
-    "Longest line; a longer one is cut and counted.",
-);
-
-pub(super) static FILE: Group = Group {
-    name: "file",
-    of_type: Some("file"),
-    place: "inputs.ID",
-    settings: &[
-        setting(
-            "type",
-            Kind::word::<InputType>(),
-            Default::Required,
-            "`file`: files that grow. Rotation by rename and by copy-and-truncate is followed.",
-        ),
-        setting(
-            "include",
-            Kind::Patterns,
-            Default::Required,
-            "Patterns of the files to read, such as `[\"/var/log/app/*.log\"]`. `*` and `?` stay within a directory, `**` crosses directories, `[…]` and `{a,b}` choose.",
-        ),
-        setting(
-            "exclude",
-            Kind::Patterns,
-            Default::Is("[]"),
-            "Patterns of files to leave out. A pattern without a `/` means files of that name in any directory: `[\"*.gz\"]`.",
-        ),
-        setting(
-            "read_from",
-            Kind::word::<ReadFrom>(),
-            Default::Is("beginning"),
-            "Where reading starts in a file that has no position yet: at the `beginning`, or at the `end` as it stands at start-up. Files that appear later are read from the beginning.",
-        ),
-        setting(
-            "rescan",
-            Kind::Period(100, 24 * HOUR),
-            Default::Is("60s"),
-            "How often directories and files are looked at besides the change notices of the system, which do not arrive on network mounts.",
-        ),
-        CODEC,
-        MAX_LINE,
-        later("multiline", &[]),
-        later("pipeline", &[]),
-    ],
-};
-
-pub(super) static STDIN: Group = Group {
-    name: "stdin",
-    of_type: Some("stdin"),
-    place: "inputs.ID",
-    settings: &[
-        setting(
-            "type",
-            Kind::word::<InputType>(),
-            Default::Required,
-            "`stdin`: standard input, until its end. When every input has ended, `run` delivers everything and exits.",
-        ),
-        CODEC,
-        MAX_LINE,
-        later("multiline", &[]),
-        later("pipeline", &[]),
-    ],
-};
-
-pub(super) static KINESIS: Group = Group {
+pub(in crate::config) static KINESIS: Group = Group {
     name: "kinesis",
     of_type: Some("kinesis"),
     place: "outputs.ID",
@@ -364,7 +97,7 @@ pub(super) static KINESIS: Group = Group {
     ],
 };
 
-pub(super) static AUTH: Group = Group {
+pub(in crate::config) static AUTH: Group = Group {
     name: "auth",
     of_type: None,
     place: "outputs.ID.auth",
@@ -396,7 +129,7 @@ pub(super) static AUTH: Group = Group {
     ],
 };
 
-pub(super) static ASSUME_ROLE: Group = Group {
+pub(in crate::config) static ASSUME_ROLE: Group = Group {
     name: "assume_role",
     of_type: None,
     place: "outputs.ID.assume_role",
@@ -431,25 +164,7 @@ pub(super) static ASSUME_ROLE: Group = Group {
     ],
 };
 
-pub(super) static SECRET: Group = Group {
-    name: "secret",
-    of_type: None,
-    place: "secrets.NAME",
-    settings: &[
-        setting("file", Kind::Path, Default::Nothing, "A file that holds it; one line end at its end does not count.")
-            .like("/run/secrets/kinesis"),
-        setting("env", Kind::Text(names::check_variable, None), Default::Nothing, "An environment variable that holds it.")
-            .like("KINESIS_SECRET"),
-        setting(
-            "credential",
-            Kind::Text(names::check_credential, None),
-            Default::Nothing,
-            "A credential that systemd hands to the service (`LoadCredential=`, `LoadCredentialEncrypted=`), by its name.",
-        ).like("kinesis"),
-    ],
-};
-
-pub(super) static PARTITION_KEY: Group = Group {
+pub(in crate::config) static PARTITION_KEY: Group = Group {
     name: "partition_key",
     of_type: None,
     place: "outputs.ID.partition_key",
@@ -469,7 +184,7 @@ pub(super) static PARTITION_KEY: Group = Group {
     ],
 };
 
-pub(super) static QUEUE: Group = Group {
+pub(in crate::config) static QUEUE: Group = Group {
     name: "queue",
     of_type: None,
     place: "outputs.ID.queue",

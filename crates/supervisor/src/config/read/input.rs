@@ -1,0 +1,82 @@
+//! Inputs.
+
+use std::collections::BTreeMap;
+
+use crate::config::checked::{FileInput, Input, InputKind};
+use crate::config::context::Context;
+use crate::config::names;
+use crate::config::section::Section;
+use crate::config::settings::{FILE, Group, INPUTS};
+use crate::config::tree::{Entry, Node, Value};
+use crate::config::units::Fault;
+use crate::config::words::{INPUT_TYPES_LATER, InputType, nearest, read_word, words_of};
+
+pub(super) fn warn_of_patterns_read_twice(top: &Section<'_>, inputs: &[Input]) {
+    let mut readers: BTreeMap<&str, &str> = BTreeMap::new();
+    for input in inputs {
+        let InputKind::File(file) = &input.kind else {
+            continue;
+        };
+        for pattern in &file.include {
+            let other = readers.insert(pattern, &input.id);
+            if let Some(other) = other.filter(|other| *other != input.id) {
+                let fault = Fault::new(
+                    format!(
+                        "reads `{pattern}` in `{other}` and in `{}`: its events are sent twice",
+                        input.id
+                    ),
+                    "leave it to one of them",
+                );
+                top.warning("inputs", fault);
+            }
+        }
+    }
+}
+
+pub(super) fn input(context: &Context<'_>, entry: &Entry, path: String) -> Option<Input> {
+    let group = input_group(context, &entry.node, &path)?;
+    let section = Section::open(context, group, path, entry.at, &entry.node)?;
+    let codec = section.word("codec").unwrap_or_default();
+    let max_line = usize::try_from(section.size("max_line")).unwrap_or(usize::MAX);
+    // What the group reads is checked even where the type itself is missing or no word.
+    let kind = match group.name {
+        "file" => file(&section),
+        "stdin" => InputKind::Stdin,
+        name => unreachable!("inputs of type {name} are declared and not read"),
+    };
+    section.word::<InputType>("type")?;
+    Some(Input { id: entry.key.clone(), codec, max_line, kind })
+}
+
+fn file(section: &Section<'_>) -> InputKind {
+    InputKind::File(FileInput {
+        include: section.texts("include", names::absolute_pattern),
+        exclude: section.texts("exclude", names::exclude_pattern),
+        read_from: section.word("read_from").unwrap_or_default(),
+        rescan: section.period("rescan"),
+    })
+}
+
+/// The settings that an input has, by its type. One without a type, or with a type that is no word, is read as what it
+/// resembles, so that the rest of it is checked too. An input of a later version is reported and read no further.
+fn input_group(context: &Context<'_>, node: &Node, path: &str) -> Option<&'static Group> {
+    let Value::Map(entries) = &*node.value else {
+        return Some(&FILE);
+    };
+    let Some(entry) = entries.iter().find(|entry| entry.key == "type") else {
+        let has_all = |group: &&&Group| entries.iter().all(|entry| group.find(&entry.key).is_some());
+        return Some(INPUTS.iter().rfind(has_all).map_or(&FILE, |group| *group));
+    };
+    let Value::Scalar { text, .. } = &*entry.node.value else {
+        return Some(&FILE);
+    };
+    let filled = context.fill(text).map_or_else(|_| text.clone(), |filled| filled.text);
+    if INPUT_TYPES_LATER.contains(&filled.as_str()) {
+        if let Err(fault) = read_word::<InputType>(&filled) {
+            context.problem(entry.node.at, &format!("{path}.type"), entry.node.written.as_deref(), fault);
+        }
+        return None;
+    }
+    let meant = nearest(&filled, words_of::<InputType>());
+    Some(INPUTS.iter().find(|group| group.of_type == meant).map_or(&FILE, |group| *group))
+}

@@ -1,0 +1,83 @@
+//! The settings of inputs.
+
+use super::*;
+use crate::chunk::Codec;
+use crate::config::checked::ReadFrom;
+use crate::config::words::InputType;
+
+/// Every type of input. Where one has no type, it is read as the last of these that has all of its settings.
+pub(in crate::config) static INPUTS: &[&Group] = &[&FILE, &STDIN];
+
+const CODEC: Setting = setting(
+    "codec",
+    Kind::word::<Codec>(),
+    Default::Is("text"),
+    "`text` wraps a line: `{\"_raw\":…,\"_time\":…,\"host\":…,\"source\":…}`. `json` passes a line that is a JSON object through as it is; any other line is wrapped as text and counted.",
+);
+
+const MAX_LINE: Setting = setting(
+    "max_line",
+    Kind::Size(16, 64 * MIB),
+    Default::Is("1 MiB"),
+    "Longest line; a longer one is cut and counted.",
+);
+
+pub(in crate::config) static FILE: Group = Group {
+    name: "file",
+    of_type: Some("file"),
+    place: "inputs.ID",
+    settings: &[
+        setting(
+            "type",
+            Kind::word::<InputType>(),
+            Default::Required,
+            "`file`: files that grow. Rotation by rename and by copy-and-truncate is followed.",
+        ),
+        setting(
+            "include",
+            Kind::Patterns,
+            Default::Required,
+            "Patterns of the files to read, such as `[\"/var/log/app/*.log\"]`. `*` and `?` stay within a directory, `**` crosses directories, `[…]` and `{a,b}` choose.",
+        ),
+        setting(
+            "exclude",
+            Kind::Patterns,
+            Default::Is("[]"),
+            "Patterns of files to leave out. A pattern without a `/` means files of that name in any directory: `[\"*.gz\"]`.",
+        ),
+        setting(
+            "read_from",
+            Kind::word::<ReadFrom>(),
+            Default::Is("beginning"),
+            "Where reading starts in a file that has no position yet: at the `beginning`, or at the `end` as it stands at start-up. Files that appear later are read from the beginning.",
+        ),
+        setting(
+            "rescan",
+            Kind::Period(100, 24 * HOUR),
+            Default::Is("60s"),
+            "How often directories and files are looked at besides the change notices of the system, which do not arrive on network mounts.",
+        ),
+        CODEC,
+        MAX_LINE,
+        later("multiline", &[]),
+        later("pipeline", &[]),
+    ],
+};
+
+pub(in crate::config) static STDIN: Group = Group {
+    name: "stdin",
+    of_type: Some("stdin"),
+    place: "inputs.ID",
+    settings: &[
+        setting(
+            "type",
+            Kind::word::<InputType>(),
+            Default::Required,
+            "`stdin`: standard input, until its end. When every input has ended, `run` delivers everything and exits.",
+        ),
+        CODEC,
+        MAX_LINE,
+        later("multiline", &[]),
+        later("pipeline", &[]),
+    ],
+};
