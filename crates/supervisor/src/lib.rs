@@ -26,4 +26,5 @@ pub mod put;
 pub mod puts;
 pub mod queue_thread;
 pub mod supervisor;
+pub mod ways;
 pub mod window;

@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::chunk::{Codec, Fanout};
+use crate::chunk::Codec;
 use crate::config::checked::{Input, InputKind};
+use crate::ways::Fanout;
 
 mod counters;
 mod error;

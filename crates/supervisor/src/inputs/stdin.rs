@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 
 use super::lines::take_lines;
 use super::{InputContext, InputError};
-use crate::chunk::{Chunk, Closed, Framing, Receipt};
+use crate::chunk::{Chunk, Framing, Receipt};
+use crate::ways::{Closed, Fanout};
 
 /// Bytes of one read.
 const READ_BYTES_MAX: usize = 64 << 10;
@@ -200,7 +201,7 @@ impl Stdin {
 
     /// Lets the outputs see the end, and waits for all that is on its way.
     async fn await_receipts(mut self) {
-        self.ctx.out = crate::chunk::Fanout::new(Vec::new());
+        self.ctx.out = Fanout::none();
         while self.in_flight > 0 {
             if let Some((ok, lines)) = self.returned.recv().await {
                 self.receipt(ok, lines);
@@ -223,7 +224,8 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::chunk::{Codec, Fanout};
+    use crate::chunk::Codec;
+    use crate::ways::Way;
     use crate::inputs::InputCounters;
 
     const SOON: Duration = Duration::from_secs(30);
@@ -247,7 +249,7 @@ mod tests {
             input: "in".into(),
             codec: Codec::Text,
             max_line,
-            out: Fanout::new(vec![tx]),
+            out: Fanout::fixed([Way { output: "main".into(), chunks: tx }]),
             stop: stopped,
             counters: Arc::clone(&counters),
             positions_dir: "unused".into(),

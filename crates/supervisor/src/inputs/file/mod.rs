@@ -41,8 +41,8 @@ use self::pattern::Patterns;
 use self::reader::{Reader, Returned};
 use self::store::PositionStore;
 use super::{InputContext, InputError};
-use crate::chunk::{Closed, Fanout};
 use crate::config::checked::{FileInput, ReadFrom};
+use crate::ways::{Closed, Fanout};
 
 /// The times and limits that are not settings. Tests shorten them.
 #[derive(Debug, Clone, Copy)]

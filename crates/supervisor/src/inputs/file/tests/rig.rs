@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::{Timing, run};
-use crate::chunk::{Chunk, Codec, Fanout};
+use crate::chunk::{Chunk, Codec};
+use crate::ways::{Fanout, Way};
 use crate::config::checked::{FileInput, ReadFrom};
 use crate::inputs::{InputContext, InputCounters, InputError};
 
@@ -96,7 +97,7 @@ impl Rig {
             input: "in".into(),
             codec: Codec::Text,
             max_line: self.max_line,
-            out: Fanout::new(vec![tx]),
+            out: Fanout::fixed([Way { output: "main".into(), chunks: tx }]),
             stop: stopped,
             counters: Arc::clone(&counters),
             positions_dir: self.data_dir(),
