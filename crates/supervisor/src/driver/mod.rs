@@ -31,6 +31,16 @@ pub enum Phase {
     Stop(Instant),
 }
 
+/// What a person asks of an output while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Send nothing more; what flies is not called back. Until then an output that queues queues, one that drops drops,
+    /// and one that blocks lets its inputs wait. Nothing of it outlives the process.
+    Pause,
+    /// Verify the shards, and then go on.
+    Resume,
+}
+
 /// Something that a task or the queue's thread reports.
 pub enum Notice {
     /// A put ended.
@@ -53,6 +63,18 @@ pub struct Backlog {
     pub reader: Option<Reader<Fs>>,
 }
 
+/// How a driver hears of the world.
+pub struct Wires {
+    /// Batches of the inputs.
+    pub encodings: mpsc::Receiver<Encoding>,
+    /// Both ends of one channel, on which tasks and the queue's thread report.
+    pub notices: (mpsc::UnboundedSender<Notice>, mpsc::UnboundedReceiver<Notice>),
+    /// Whether the process stops.
+    pub phase: watch::Receiver<Phase>,
+    /// What a person asks for.
+    pub control: mpsc::Receiver<Control>,
+}
+
 /// What is needed to drive one output.
 pub struct Driver {
     machine: Forwarder,
@@ -63,6 +85,7 @@ pub struct Driver {
     notices: mpsc::UnboundedReceiver<Notice>,
     notify: mpsc::UnboundedSender<Notice>,
     phase: watch::Receiver<Phase>,
+    control: mpsc::Receiver<Control>,
     tasks: JoinSet<()>,
     batches: Batches,
     next_id: u64,
@@ -84,19 +107,17 @@ pub enum DriveError {
 }
 
 impl Driver {
-    /// A driver for `machine`. `notices` and `notify` are the two ends of one channel; the queue's thread reports
-    /// its room there too. Bytes of batches from the inputs that are in flight reach `bytes_max` and then grow no
+    /// A driver for `machine`. Bytes of batches from the inputs that are in flight reach `bytes_max` and then grow no
     /// further, and so do those of batches that were read back; the last one may go beyond it.
     #[must_use]
     pub fn new(
         machine: Forwarder,
         sender: Sender,
         backlog: Option<Backlog>,
-        encodings: mpsc::Receiver<Encoding>,
-        (notify, notices): (mpsc::UnboundedSender<Notice>, mpsc::UnboundedReceiver<Notice>),
-        phase: watch::Receiver<Phase>,
+        wires: Wires,
         bytes_max: u64,
     ) -> Self {
+        let Wires { encodings, notices: (notify, notices), phase, control } = wires;
         let said = Said::new(Arc::clone(&sender.id), Arc::clone(&sender.counters), &machine);
         Self {
             machine,
@@ -107,6 +128,7 @@ impl Driver {
             notices,
             notify,
             phase,
+            control,
             tasks: JoinSet::new(),
             batches: Batches::new(bytes_max),
             next_id: 0,
@@ -184,6 +206,10 @@ impl Driver {
                     self.tasks.abort_all();
                     Some(Event::GiveUp)
                 }
+                Some(control) = self.control.recv() => Some(match control {
+                    Control::Pause => Event::Pause(true),
+                    Control::Resume => Event::Pause(false),
+                }),
                 Ok(()) = self.phase.changed() => Some(Event::Stop),
             };
         }

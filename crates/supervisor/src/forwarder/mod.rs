@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::checked::{Backpressure, OnFull, QueueMode};
-use crate::health::{Health, Name, PutHealth, Verdict};
+use crate::health::{Health, PutHealth, Verdict};
 use crate::window::Window;
 
 pub use messages::{Action, DropReason, Event, Key, Policy, PutResult};
@@ -182,6 +182,8 @@ impl Forwarder {
                 self.reading = false;
                 self.unread = more || std::mem::take(&mut self.readable_while_reading);
             }
+            Event::Pause(true) => self.health.pause(),
+            Event::Pause(false) => self.health.resume(now),
             Event::InputsEnded => self.inputs_ended = true,
             Event::Stop => self.stopping = true,
             Event::GiveUp => self.give_up(now, actions),
@@ -314,7 +316,7 @@ impl Forwarder {
 
     /// Why a batch that finds no room is dropped instead of waiting, if it is.
     fn drop_reason(&self) -> Option<DropReason> {
-        let down = matches!(self.health.name(), Name::Unhealthy | Name::Verifying);
+        let down = self.health.name().is_down();
         match self.policy.backpressure {
             Backpressure::Drop if down && !self.stopping => Some(DropReason::Unhealthy),
             Backpressure::Queue if !self.queue_room && self.policy.on_full == OnFull::Drop => {
