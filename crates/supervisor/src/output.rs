@@ -17,6 +17,7 @@ use crate::counters::OutputCounters;
 use crate::dead_letters::DeadLetters;
 use crate::driver::{self, Backlog, Control, Driver, Notice, Phase, Wires};
 use crate::forwarder::{Forwarder, Policy};
+use crate::output_state::OutputView;
 use crate::put::Sender;
 use crate::queue_thread::{self, QueueThread};
 
@@ -44,6 +45,8 @@ pub struct Assembled {
     pub driver: Driver,
     /// Pauses and resumes it.
     pub control: mpsc::Sender<Control>,
+    /// Looks at what it is doing.
+    pub state: OutputView,
     /// What it counts.
     pub counters: Arc<OutputCounters>,
     /// What could never be delivered.
@@ -136,7 +139,8 @@ pub async fn assemble(
     let (control, asked) = mpsc::channel(CONTROLS_WAITING_MAX);
     let wires = Wires { encodings, notices: (notify, notices), phase, control: asked };
     let driver = Driver::new(machine, sender, backlog, wires, bytes_max);
-    Ok(Assembled { id, chunks, assembler, incoming, driver, control, counters, dead_letters })
+    let state = driver.view();
+    Ok(Assembled { id, chunks, assembler, incoming, driver, control, state, counters, dead_letters })
 }
 
 /// Opens the queue of an output, and says below which sequence it holds batches to deliver; 0: it holds none.

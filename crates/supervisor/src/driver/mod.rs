@@ -17,6 +17,7 @@ use crate::chunk::Receipt;
 use crate::dead_letters::Reason;
 use crate::forwarder::{Action, DropReason, Event, Forwarder, Key};
 use crate::health::Verdict;
+use crate::output_state::{OutputView, Publisher};
 use crate::put::{PutDone, Sender, events_of};
 use crate::queue_thread::{Append, CloseFailed, GivenUp, QueueGone, QueueThread, Report};
 use held::{Batches, Held};
@@ -93,6 +94,7 @@ pub struct Driver {
     /// What the queue gave up last: everything below a sequence, and by which policy.
     given_up: (Sequence, queue::DropReason),
     said: Said,
+    state: Publisher,
 }
 
 /// Why an output stopped forwarding before it was told to.
@@ -119,6 +121,7 @@ impl Driver {
     ) -> Self {
         let Wires { encodings, notices: (notify, notices), phase, control } = wires;
         let said = Said::new(Arc::clone(&sender.id), Arc::clone(&sender.counters), &machine);
+        let state = Publisher::new(&machine);
         Self {
             machine,
             sender,
@@ -135,7 +138,14 @@ impl Driver {
             start: Instant::now(),
             given_up: (Sequence(0), queue::DropReason::Full),
             said,
+            state,
         }
+    }
+
+    /// Looks at what it is doing, from anywhere.
+    #[must_use]
+    pub fn view(&self) -> OutputView {
+        self.state.view(self.backlog.as_ref().map(|backlog| backlog.queue.stats_request()))
     }
 
     /// Forwards until the inputs have ended and all is delivered, or until told to stop. Then closes the queue.
@@ -180,6 +190,7 @@ impl Driver {
                     self.perform(action)?;
                 }
                 self.said.changes(self.start.elapsed(), &self.machine);
+                self.state.handled(&self.machine);
                 event = self.batches.news();
             }
             let give_up_at = match *self.phase.borrow() {
@@ -259,6 +270,7 @@ impl Driver {
             Notice::Queue(Report::Readable(Sequence(end))) => Ok(Some(Event::Readable(end))),
             Notice::Queue(Report::Room(room)) => {
                 self.said.room(self.start.elapsed(), &room);
+                self.state.queue_room(&room);
                 Ok(Some(Event::QueueRoom(room.is_ok())))
             }
             Notice::Queue(Report::GivenUp(given_up)) => {
@@ -272,6 +284,7 @@ impl Driver {
     fn on_put(&mut self, key: Key, done: PutDone) -> Event {
         if let Some(failure) = &done.failure {
             self.said.failure(self.start.elapsed(), failure);
+            self.state.failed(&failure.message);
         }
         self.batches.fly(key, false);
         if let Some(held) = self.batches.get_mut(key) {
@@ -286,18 +299,22 @@ impl Driver {
         match verification {
             Verification::Covered { open_shards } => {
                 tracing::info!(output, open_shards, "shards verified: they cover the whole hash range");
+                self.state.counted_shards(open_shards);
                 Verdict::Covered
             }
             Verification::Unknown { reason } => {
                 let reason = reason.message;
+                self.state.failed(&reason);
                 tracing::warn!(output, reason, "the shards may not be listed: the first batch decides");
                 Verdict::Unknown
             }
             Verification::NotCovered { reason } => {
+                self.state.failed(&reason);
                 self.said.shards_not_covered(self.start.elapsed(), reason);
                 Verdict::Bad
             }
             Verification::Down(failure) => {
+                self.state.failed(&failure.message);
                 self.said.failure(self.start.elapsed(), &failure);
                 Verdict::Bad
             }
