@@ -19,6 +19,7 @@ use crate::driver::{DriveError, Phase};
 use crate::inputs::{self, InputCounters, InputError};
 use crate::orphans;
 use crate::output::{self, OutputError};
+use crate::registry::{InputStage, Registry, Stage};
 
 /// How often what was forwarded is summed up in the log, if anything was.
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
@@ -54,17 +55,19 @@ struct Running {
     stop_inputs: watch::Sender<bool>,
     inputs: Vec<(Arc<str>, Arc<InputCounters>)>,
     outputs: Vec<(Arc<str>, Arc<OutputCounters>, DeadLetters)>,
+    registry: Registry,
 }
 
-/// Forwards until all inputs have ended and everything is delivered, or until SIGTERM or SIGINT.
+/// Forwards until all inputs have ended and everything is delivered, or until SIGTERM or SIGINT. What runs is entered in
+/// `registry`.
 ///
 /// # Errors
 /// See [`RunError`].
-pub async fn run(config: &Config) -> Result<(), RunError> {
+pub async fn run(config: &Config, registry: &Registry) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let mut running = start(config).await?;
+    let mut running = start(config, registry).await?;
     let mut failed = false;
     let mut summary = tokio::time::interval_at(Instant::now() + SUMMARY_EVERY, SUMMARY_EVERY);
     let mut summed_up = 0;
@@ -73,6 +76,9 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
             ended = running.parts.join_next() => match ended {
                 None => break,
                 Some(Ok(ended)) => {
+                    if let Ended::Input(id, _) = &ended {
+                        registry.input_ended(id);
+                    }
                     if !say_end(ended) {
                         failed = true;
                         running.stop(config.shutdown_timeout);
@@ -102,16 +108,27 @@ async fn either(one: &mut Signal, other: &mut Signal) {
     }
 }
 
-async fn start(config: &Config) -> Result<Running, RunError> {
+async fn start(config: &Config, registry: &Registry) -> Result<Running, RunError> {
     start_the_clock(config);
     let (phase, follow_phase) = watch::channel(Phase::Run);
     let (stop_inputs, follow_stop) = watch::channel(false);
     let host: Arc<str> = rustix::system::uname().nodename().to_string_lossy().into();
-    let mut running =
-        Running { parts: JoinSet::new(), phase, stop_inputs, inputs: Vec::new(), outputs: Vec::new() };
+    let mut running = Running {
+        parts: JoinSet::new(),
+        phase,
+        stop_inputs,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        registry: registry.clone(),
+    };
     let mut ways = Vec::new();
-    for settings in config.outputs.iter().filter(|output| output.active) {
+    for settings in &config.outputs {
+        if !settings.active {
+            registry.enter_inactive(settings, "it belongs to another environment".to_owned());
+            continue;
+        }
         let output = output::assemble(config, settings, &host, follow_phase.clone()).await?;
+        registry.enter_output(settings, &output);
         ways.push(output.chunks);
         let (id, assembler, incoming) = (Arc::clone(&output.id), output.assembler, output.incoming);
         running.parts.spawn(async move { Ended::Assembler(id, assembler.run(incoming).await) });
@@ -126,6 +143,7 @@ async fn start(config: &Config) -> Result<Running, RunError> {
     for settings in &config.inputs {
         running.start_input(config, settings, fanout.clone(), follow_stop.clone())?;
     }
+    registry.set_stage(Stage::Running);
     Ok(running)
 }
 
@@ -186,7 +204,9 @@ impl Running {
         stop: watch::Receiver<bool>,
     ) -> Result<(), RunError> {
         let counters = Arc::new(InputCounters::default());
+        let entry = self.registry.enter_input(settings, Arc::clone(&counters));
         let mut handle = inputs::spawn(settings, &config.data_dir, fanout, stop, Arc::clone(&counters))?;
+        entry.set_stage(InputStage::Accepting);
         let id: Arc<str> = settings.id.as_str().into();
         self.inputs.push((Arc::clone(&id), counters));
         self.parts.spawn(async move { Ended::Input(id, handle.finished().await) });
@@ -194,6 +214,7 @@ impl Running {
     }
 
     fn stop(&self, patience: Duration) {
+        self.registry.set_stage(Stage::Stopping);
         self.stop_inputs.send_replace(true);
         let until = Instant::now() + patience;
         self.phase.send_if_modified(|phase| match phase {

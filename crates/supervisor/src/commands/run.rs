@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::config::{self, Environment};
 use crate::logging::{self, LogArgs};
+use crate::registry::Registry;
 use crate::supervisor;
 
 /// Threads that run tasks; inputs and queues have threads of their own.
@@ -49,7 +50,7 @@ pub fn run(args: &RunArgs, log: &LogArgs) -> ExitCode {
         .enable_all()
         .build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(supervisor::run(&config)),
+        Ok(runtime) => runtime.block_on(supervisor::run(&config, &Registry::new(&environment.name))),
         Err(error) => Err(error.into()),
     };
     match ended {
