@@ -13,6 +13,7 @@ mod online;
 mod operation;
 mod outages;
 mod policies;
+mod reload;
 mod reshard;
 mod role;
 mod secrets;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use crate::config::{self, Environment};
 use crate::logging::{self, LogArgs};
-use crate::supervisor;
+use crate::registry::Registry;
+use crate::supervisor::{self, Source};
 
 /// Threads that run tasks; inputs and queues have threads of their own.
 const WORKERS: usize = 2;
@@ -49,7 +50,11 @@ pub fn run(args: &RunArgs, log: &LogArgs) -> ExitCode {
         .enable_all()
         .build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(supervisor::run(&config)),
+        Ok(runtime) => {
+            let registry = Registry::new(&environment.name);
+            let source = Source { path: args.config.clone(), environment };
+            runtime.block_on(supervisor::run(config, &source, &registry))
+        }
         Err(error) => Err(error.into()),
     };
     match ended {

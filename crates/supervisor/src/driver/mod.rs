@@ -6,7 +6,7 @@ mod said;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use millpond_kinesis::{Batch, Pending, Verification};
+use millpond_kinesis::{Batch, Verification};
 use millpond_queue::{self as queue, Frame, Fs, Reader, Sequence, Tally};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;

@@ -45,6 +45,7 @@ async fn run(from: Box<dyn Read + Send>, ctx: InputContext) -> Result<(), InputE
         .name(format!("input {} read", ctx.input))
         .spawn(move || read_all(from, &blocks_tx, &over))
         .map_err(|source| InputError::Thread { input: Arc::clone(&ctx.input), source })?;
+    ctx.started.tell();
     let (returned_tx, returned) = mpsc::unbounded_channel();
     let stdin = Stdin {
         ctx,
@@ -225,8 +226,8 @@ mod tests {
 
     use super::*;
     use crate::chunk::Codec;
-    use crate::ways::Way;
     use crate::inputs::InputCounters;
+    use crate::ways::Way;
 
     const SOON: Duration = Duration::from_secs(30);
 
@@ -252,6 +253,7 @@ mod tests {
             out: Fanout::fixed([Way { output: "main".into(), chunks: tx }]),
             stop: stopped,
             counters: Arc::clone(&counters),
+            started: crate::inputs::Started::new().0,
             positions_dir: "unused".into(),
         };
         let (tell, done) = oneshot::channel();

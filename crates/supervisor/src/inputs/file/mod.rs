@@ -117,6 +117,7 @@ async fn run(config: FileInput, ctx: InputContext, timing: Timing) -> Result<(),
         let positions = reader.positions();
         store.save_first(positions.iter()).map_err(|error| cannot_save(&reader.input, &store, &error))?;
     }
+    ctx.started.tell();
     let now = Instant::now();
     let mut running = Running {
         out: Some(ctx.out),

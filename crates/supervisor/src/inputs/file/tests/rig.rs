@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::{Timing, run};
 use crate::chunk::{Chunk, Codec};
-use crate::ways::{Fanout, Way};
 use crate::config::checked::{FileInput, ReadFrom};
 use crate::inputs::{InputContext, InputCounters, InputError};
+use crate::ways::{Fanout, Way};
 
 /// How long a test waits for something that must happen.
 pub(super) const SOON: Duration = Duration::from_secs(30);
@@ -100,6 +100,7 @@ impl Rig {
             out: Fanout::fixed([Way { output: "main".into(), chunks: tx }]),
             stop: stopped,
             counters: Arc::clone(&counters),
+            started: crate::inputs::Started::new().0,
             positions_dir: self.data_dir(),
         };
         let (tell, done) = oneshot::channel();
