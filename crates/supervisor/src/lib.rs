@@ -24,5 +24,6 @@ pub mod output;
 pub mod put;
 pub mod puts;
 pub mod queue_thread;
+pub mod service;
 pub mod supervisor;
 pub mod window;

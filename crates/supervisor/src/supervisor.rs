@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -19,6 +18,7 @@ use crate::driver::{DriveError, Phase};
 use crate::inputs::{self, InputCounters, InputError};
 use crate::orphans;
 use crate::output::{self, OutputError};
+use crate::service::{Asked, Service, Signals};
 
 /// How often what was forwarded is summed up in the log, if anything was.
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
@@ -32,9 +32,6 @@ pub enum RunError {
     /// An input cannot start.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// No signals can be received.
-    #[error("cannot receive signals: {0}")]
-    Signals(#[from] std::io::Error),
     /// Something ended that should not have; the log says what.
     #[error("stopped because a part of it failed; the log above says which and why")]
     Failed,
@@ -54,17 +51,17 @@ struct Running {
     stop_inputs: watch::Sender<bool>,
     inputs: Vec<(Arc<str>, Arc<InputCounters>)>,
     outputs: Vec<(Arc<str>, Arc<OutputCounters>, DeadLetters)>,
+    service: Service,
 }
 
-/// Forwards until all inputs have ended and everything is delivered, or until SIGTERM or SIGINT.
+/// Forwards until all inputs have ended and everything is delivered, or until SIGTERM or SIGINT. One that came before
+/// this begins stops it as well, as soon as all has started.
 ///
 /// # Errors
 /// See [`RunError`].
-pub async fn run(config: &Config) -> Result<(), RunError> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut running = start(config).await?;
+pub async fn run(config: &Config, mut signals: Signals, service: &Service) -> Result<(), RunError> {
+    let mut running = start(config, service).await?;
+    service.ready(&running.in_words());
     let mut failed = false;
     let mut summary = tokio::time::interval_at(Instant::now() + SUMMARY_EVERY, SUMMARY_EVERY);
     let mut summed_up = 0;
@@ -84,10 +81,12 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
                     running.stop(config.shutdown_timeout);
                 }
             },
-            () = either(&mut terminate, &mut interrupt) => running.on_signal(config.shutdown_timeout),
-            _ = hangup.recv() => {
-                tracing::warn!("SIGHUP: this version does not reload its configuration while running; restart it");
-            }
+            asked = signals.next() => match asked {
+                Asked::Stop => running.on_signal(config.shutdown_timeout),
+                Asked::Reload => {
+                    tracing::warn!("SIGHUP: this version does not reload its configuration while running; restart it");
+                }
+            },
             _ = summary.tick() => summed_up = running.sum_up(summed_up),
         }
     }
@@ -95,20 +94,19 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
     if failed { Err(RunError::Failed) } else { Ok(()) }
 }
 
-async fn either(one: &mut Signal, other: &mut Signal) {
-    tokio::select! {
-        _ = one.recv() => {}
-        _ = other.recv() => {}
-    }
-}
-
-async fn start(config: &Config) -> Result<Running, RunError> {
+async fn start(config: &Config, service: &Service) -> Result<Running, RunError> {
     start_the_clock(config);
     let (phase, follow_phase) = watch::channel(Phase::Run);
     let (stop_inputs, follow_stop) = watch::channel(false);
     let host: Arc<str> = rustix::system::uname().nodename().to_string_lossy().into();
-    let mut running =
-        Running { parts: JoinSet::new(), phase, stop_inputs, inputs: Vec::new(), outputs: Vec::new() };
+    let mut running = Running {
+        parts: JoinSet::new(),
+        phase,
+        stop_inputs,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        service: service.clone(),
+    };
     let mut ways = Vec::new();
     for settings in config.outputs.iter().filter(|output| output.active) {
         let output = output::assemble(config, settings, &host, follow_phase.clone()).await?;
@@ -193,16 +191,25 @@ impl Running {
         Ok(())
     }
 
+    /// What runs, for the service manager.
+    fn in_words(&self) -> String {
+        let outputs: Vec<&str> = self.outputs.iter().map(|(id, ..)| &**id).collect();
+        format!("inputs: {}; outputs: {}", self.inputs.len(), outputs.join(", "))
+    }
+
     fn stop(&self, patience: Duration) {
         self.stop_inputs.send_replace(true);
         let until = Instant::now() + patience;
-        self.phase.send_if_modified(|phase| match phase {
-            Phase::Run => {
+        let is_news = self.phase.send_if_modified(|phase| {
+            let runs = matches!(*phase, Phase::Run);
+            if runs {
                 *phase = Phase::Stop(until);
-                true
             }
-            Phase::Stop(_) => false,
+            runs
         });
+        if is_news {
+            self.service.stopping(patience);
+        }
     }
 
     fn on_signal(&self, patience: Duration) {

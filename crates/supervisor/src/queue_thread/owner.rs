@@ -315,7 +315,8 @@ impl<S: Storage> Owner<S> {
         let outcome = self.queue.checkpoint(self.clock.ms(now));
         if let Err(error) = &outcome {
             self.timers.on_checkpoint_failed(now);
-            let what = "the queue's cursor could not be written: after a crash, batches are repeated";
+            let what = "the queue's cursor could not be written, or the space of what was delivered not be given back: \
+                        after a crash batches may be repeated, and the disk stays fuller than it need be";
             self.say_failure(error, what);
         }
         self.look_at_retained(now);
