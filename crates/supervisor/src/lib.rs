@@ -21,6 +21,7 @@ pub mod inputs;
 pub mod logging;
 pub mod orphans;
 pub mod output;
+pub mod output_state;
 pub mod put;
 pub mod puts;
 pub mod queue_thread;

@@ -15,8 +15,9 @@ use crate::client_settings;
 use crate::config::checked::{self, Backpressure, Config, OnFull, Output, PartitionKey, QueueOptions};
 use crate::counters::OutputCounters;
 use crate::dead_letters::DeadLetters;
-use crate::driver::{self, Backlog, Driver, Notice, Phase};
+use crate::driver::{self, Backlog, Control, Driver, Notice, Phase, Wires};
 use crate::forwarder::{Forwarder, Policy};
+use crate::output_state::OutputView;
 use crate::put::Sender;
 use crate::queue_thread::{self, QueueThread};
 
@@ -24,6 +25,8 @@ use crate::queue_thread::{self, QueueThread};
 const CHUNKS_WAITING_MAX: usize = 2;
 /// Sealed batches that wait for the driver, being compressed meanwhile.
 const ENCODINGS_WAITING_MAX: usize = 2;
+/// What people may have asked for and the driver has not heard yet; they wait for it.
+const CONTROLS_WAITING_MAX: usize = 4;
 /// With `put_records_batching`, puts in flight for each call that may be: more than a call holds only where records are
 /// small and the round trip is long.
 const PUTS_PER_CALL: u32 = 32;
@@ -40,6 +43,10 @@ pub struct Assembled {
     pub incoming: mpsc::Receiver<Chunk>,
     /// Delivers batches.
     pub driver: Driver,
+    /// Pauses and resumes it.
+    pub control: mpsc::Sender<Control>,
+    /// Looks at what it is doing.
+    pub state: OutputView,
     /// What it counts.
     pub counters: Arc<OutputCounters>,
     /// What could never be delivered.
@@ -129,8 +136,11 @@ pub async fn assemble(
         out: sealed,
     };
     let bytes_max = bytes_max(output);
-    let driver = Driver::new(machine, sender, backlog, encodings, (notify, notices), phase, bytes_max);
-    Ok(Assembled { id, chunks, assembler, incoming, driver, counters, dead_letters })
+    let (control, asked) = mpsc::channel(CONTROLS_WAITING_MAX);
+    let wires = Wires { encodings, notices: (notify, notices), phase, control: asked };
+    let driver = Driver::new(machine, sender, backlog, wires, bytes_max);
+    let state = driver.view();
+    Ok(Assembled { id, chunks, assembler, incoming, driver, control, state, counters, dead_letters })
 }
 
 /// Opens the queue of an output, and says below which sequence it holds batches to deliver; 0: it holds none.

@@ -17,6 +17,7 @@ use crate::chunk::Receipt;
 use crate::dead_letters::Reason;
 use crate::forwarder::{Action, DropReason, Event, Forwarder, Key};
 use crate::health::Verdict;
+use crate::output_state::{OutputView, Publisher};
 use crate::put::{PutDone, Sender, events_of};
 use crate::queue_thread::{Append, CloseFailed, GivenUp, QueueGone, QueueThread, Report};
 use held::{Batches, Held};
@@ -29,6 +30,16 @@ pub enum Phase {
     Run,
     /// It stops, and has until then.
     Stop(Instant),
+}
+
+/// What a person asks of an output while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Send nothing more; what flies is not called back. Until then an output that queues queues, one that drops drops,
+    /// and one that blocks lets its inputs wait. Nothing of it outlives the process.
+    Pause,
+    /// Verify the shards, and then go on.
+    Resume,
 }
 
 /// Something that a task or the queue's thread reports.
@@ -53,6 +64,18 @@ pub struct Backlog {
     pub reader: Option<Reader<Fs>>,
 }
 
+/// How a driver hears of the world.
+pub struct Wires {
+    /// Batches of the inputs.
+    pub encodings: mpsc::Receiver<Encoding>,
+    /// Both ends of one channel, on which tasks and the queue's thread report.
+    pub notices: (mpsc::UnboundedSender<Notice>, mpsc::UnboundedReceiver<Notice>),
+    /// Whether the process stops.
+    pub phase: watch::Receiver<Phase>,
+    /// What a person asks for.
+    pub control: mpsc::Receiver<Control>,
+}
+
 /// What is needed to drive one output.
 pub struct Driver {
     machine: Forwarder,
@@ -63,6 +86,7 @@ pub struct Driver {
     notices: mpsc::UnboundedReceiver<Notice>,
     notify: mpsc::UnboundedSender<Notice>,
     phase: watch::Receiver<Phase>,
+    control: mpsc::Receiver<Control>,
     tasks: JoinSet<()>,
     batches: Batches,
     next_id: u64,
@@ -70,6 +94,7 @@ pub struct Driver {
     /// What the queue gave up last: everything below a sequence, and by which policy.
     given_up: (Sequence, queue::DropReason),
     said: Said,
+    state: Publisher,
 }
 
 /// Why an output stopped forwarding before it was told to.
@@ -84,20 +109,19 @@ pub enum DriveError {
 }
 
 impl Driver {
-    /// A driver for `machine`. `notices` and `notify` are the two ends of one channel; the queue's thread reports
-    /// its room there too. Bytes of batches from the inputs that are in flight reach `bytes_max` and then grow no
+    /// A driver for `machine`. Bytes of batches from the inputs that are in flight reach `bytes_max` and then grow no
     /// further, and so do those of batches that were read back; the last one may go beyond it.
     #[must_use]
     pub fn new(
         machine: Forwarder,
         sender: Sender,
         backlog: Option<Backlog>,
-        encodings: mpsc::Receiver<Encoding>,
-        (notify, notices): (mpsc::UnboundedSender<Notice>, mpsc::UnboundedReceiver<Notice>),
-        phase: watch::Receiver<Phase>,
+        wires: Wires,
         bytes_max: u64,
     ) -> Self {
+        let Wires { encodings, notices: (notify, notices), phase, control } = wires;
         let said = Said::new(Arc::clone(&sender.id), Arc::clone(&sender.counters), &machine);
+        let state = Publisher::new(&machine);
         Self {
             machine,
             sender,
@@ -107,13 +131,21 @@ impl Driver {
             notices,
             notify,
             phase,
+            control,
             tasks: JoinSet::new(),
             batches: Batches::new(bytes_max),
             next_id: 0,
             start: Instant::now(),
             given_up: (Sequence(0), queue::DropReason::Full),
             said,
+            state,
         }
+    }
+
+    /// Looks at what it is doing, from anywhere.
+    #[must_use]
+    pub fn view(&self) -> OutputView {
+        self.state.view(self.backlog.as_ref().map(|backlog| backlog.queue.stats_request()))
     }
 
     /// Forwards until the inputs have ended and all is delivered, or until told to stop. Then closes the queue.
@@ -158,6 +190,7 @@ impl Driver {
                     self.perform(action)?;
                 }
                 self.said.changes(self.start.elapsed(), &self.machine);
+                self.state.handled(&self.machine);
                 event = self.batches.news();
             }
             let give_up_at = match *self.phase.borrow() {
@@ -184,6 +217,10 @@ impl Driver {
                     self.tasks.abort_all();
                     Some(Event::GiveUp)
                 }
+                Some(control) = self.control.recv() => Some(match control {
+                    Control::Pause => Event::Pause(true),
+                    Control::Resume => Event::Pause(false),
+                }),
                 Ok(()) = self.phase.changed() => Some(Event::Stop),
             };
         }
@@ -233,6 +270,7 @@ impl Driver {
             Notice::Queue(Report::Readable(Sequence(end))) => Ok(Some(Event::Readable(end))),
             Notice::Queue(Report::Room(room)) => {
                 self.said.room(self.start.elapsed(), &room);
+                self.state.queue_room(&room);
                 Ok(Some(Event::QueueRoom(room.is_ok())))
             }
             Notice::Queue(Report::GivenUp(given_up)) => {
@@ -246,6 +284,7 @@ impl Driver {
     fn on_put(&mut self, key: Key, done: PutDone) -> Event {
         if let Some(failure) = &done.failure {
             self.said.failure(self.start.elapsed(), failure);
+            self.state.failed(&failure.message);
         }
         self.batches.fly(key, false);
         if let Some(held) = self.batches.get_mut(key) {
@@ -260,18 +299,22 @@ impl Driver {
         match verification {
             Verification::Covered { open_shards } => {
                 tracing::info!(output, open_shards, "shards verified: they cover the whole hash range");
+                self.state.counted_shards(open_shards);
                 Verdict::Covered
             }
             Verification::Unknown { reason } => {
                 let reason = reason.message;
+                self.state.failed(&reason);
                 tracing::warn!(output, reason, "the shards may not be listed: the first batch decides");
                 Verdict::Unknown
             }
             Verification::NotCovered { reason } => {
+                self.state.failed(&reason);
                 self.said.shards_not_covered(self.start.elapsed(), reason);
                 Verdict::Bad
             }
             Verification::Down(failure) => {
+                self.state.failed(&failure.message);
                 self.said.failure(self.start.elapsed(), &failure);
                 Verdict::Bad
             }
