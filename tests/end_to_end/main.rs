@@ -16,3 +16,4 @@ mod policies;
 mod reshard;
 mod role;
 mod secrets;
+mod service;
