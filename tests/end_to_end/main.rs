@@ -17,3 +17,4 @@ mod reload;
 mod reshard;
 mod role;
 mod secrets;
+mod service;

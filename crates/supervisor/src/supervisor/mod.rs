@@ -11,7 +11,6 @@ mod watch;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::clock::Steady;
@@ -20,6 +19,7 @@ use crate::inputs::InputError;
 use crate::orphans;
 use crate::output::OutputError;
 use crate::registry::{Registry, Stage};
+use crate::service::{Asked, Service, Signals};
 use parts::Parts;
 use watch::ConfigWatch;
 
@@ -35,9 +35,6 @@ pub enum RunError {
     /// An input cannot start.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// No signals can be received.
-    #[error("cannot receive signals: {0}")]
-    Signals(#[from] std::io::Error),
     /// Something ended that should not have; the log says what.
     #[error("stopped because a part of it failed; the log above says which and why")]
     Failed,
@@ -52,18 +49,30 @@ pub struct Source {
     pub environment: Environment,
 }
 
-/// Forwards until all inputs have ended and everything is delivered, or until SIGTERM or SIGINT. SIGHUP, and a change of
-/// the file, make it read its configuration again. What runs is entered in `registry`.
+/// What a forwarder has to do with besides its configuration.
+#[derive(Debug)]
+pub struct World {
+    /// Where the configuration comes from.
+    pub source: Source,
+    /// What people and programs ask of the process.
+    pub signals: Signals,
+    /// Who started it.
+    pub service: Service,
+    /// Where what runs is entered.
+    pub registry: Registry,
+}
+
+/// Forwards until all inputs have ended and everything is delivered, or until SIGTERM or SIGINT; one that came before this
+/// begins stops it as well, as soon as all has started. SIGHUP, and a change of the file, make it read its configuration
+/// again.
 ///
 /// # Errors
 /// See [`RunError`].
-pub async fn run(config: Config, source: &Source, registry: &Registry) -> Result<(), RunError> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+pub async fn run(config: Config, world: World) -> Result<(), RunError> {
+    let World { source, mut signals, service, registry } = world;
     start_the_clock(&config);
     let mut changes = ConfigWatch::start(&source.path);
-    let mut parts = Parts::start(config, registry).await?;
+    let mut parts = Parts::start(config, &registry, &service).await?;
     say_orphans(parts.config());
     let mut summary = tokio::time::interval_at(Instant::now() + SUMMARY_EVERY, SUMMARY_EVERY);
     let mut summed_up = 0;
@@ -73,20 +82,15 @@ pub async fn run(config: Config, source: &Source, registry: &Registry) -> Result
                 Some(happened) => parts.handle(happened),
                 None => break,
             },
-            () = either(&mut terminate, &mut interrupt) => parts.on_signal(),
-            _ = hangup.recv() => reload(&mut parts, source, &mut changes, "SIGHUP").await,
-            () = changes.changed() => reload(&mut parts, source, &mut changes, "the file has changed").await,
+            asked = signals.next() => match asked {
+                Asked::Stop => parts.on_signal(),
+                Asked::Reload => reload(&mut parts, &source, &mut changes, "SIGHUP").await,
+            },
+            () = changes.changed() => reload(&mut parts, &source, &mut changes, "the file has changed").await,
             _ = summary.tick() => summed_up = parts.sum_up(summed_up),
         }
     }
     if parts.finish() { Ok(()) } else { Err(RunError::Failed) }
-}
-
-async fn either(one: &mut Signal, other: &mut Signal) {
-    tokio::select! {
-        _ = one.recv() => {}
-        _ = other.recv() => {}
-    }
 }
 
 /// Reads the configuration again, and changes what runs if it is good.
@@ -95,6 +99,7 @@ async fn reload(parts: &mut Parts, source: &Source, changes: &mut ConfigWatch, w
         return;
     }
     changes.seen();
+    parts.service().reloading();
     tracing::info!(config = %source.path.display(), "reading the configuration again: {why}");
     let reloads = parts.registry().clone();
     match reload::load(parts.config(), source).await {
@@ -108,6 +113,7 @@ async fn reload(parts: &mut Parts, source: &Source, changes: &mut ConfigWatch, w
             reloads.reloads().refuse();
         }
     }
+    parts.say_ready();
 }
 
 /// From now on the process has its own clock.

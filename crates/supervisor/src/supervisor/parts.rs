@@ -16,6 +16,7 @@ use crate::driver::{DriveError, Leftovers};
 use crate::inputs::InputError;
 use crate::output::Prepared;
 use crate::registry::{Registry, Stage};
+use crate::service::Service;
 
 /// Everything that runs or is waited for.
 pub(super) type Tasks = JoinSet<Happened>;
@@ -42,6 +43,7 @@ pub(super) enum Happened {
 pub(super) struct Parts {
     config: Config,
     registry: Registry,
+    service: Service,
     inputs: Inputs,
     outputs: Outputs,
     tasks: Tasks,
@@ -52,7 +54,11 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Starts all that the configuration wants.
-    pub(super) async fn start(config: Config, registry: &Registry) -> Result<Self, RunError> {
+    pub(super) async fn start(
+        config: Config,
+        registry: &Registry,
+        service: &Service,
+    ) -> Result<Self, RunError> {
         let mut prepared = PreparedOutputs::new();
         for output in wanted_outputs(&config) {
             prepared.insert(output.id.clone(), Prepared::new(output).await?);
@@ -62,6 +68,7 @@ impl Parts {
             outputs: Outputs::new(registry.clone()),
             config,
             registry: registry.clone(),
+            service: service.clone(),
             tasks: Tasks::new(),
             stopping: None,
             failed: false,
@@ -79,6 +86,17 @@ impl Parts {
 
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    pub(super) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Tells the service manager that inputs accept events, and what runs.
+    pub(super) fn say_ready(&self) {
+        let listed = self.registry.listed();
+        let outputs: Vec<&str> = listed.outputs.iter().map(|output| &*output.id).collect();
+        self.service.ready(&format!("inputs: {}; outputs: {}", listed.inputs.len(), outputs.join(", ")));
     }
 
     /// Takes on another configuration. `prepared` has the outputs of it that are new or changed.
@@ -174,6 +192,7 @@ impl Parts {
         }
         if self.registry.stage() == Stage::Starting && self.inputs.have_started() {
             self.registry.set_stage(Stage::Running);
+            self.say_ready();
         }
     }
 
@@ -211,6 +230,7 @@ impl Parts {
 
     fn stop(&mut self, until: Instant) {
         self.stopping = Some(until);
+        self.service.stopping(until.saturating_duration_since(Instant::now()));
         self.registry.set_stage(Stage::Stopping);
         self.inputs.stop();
         self.outputs.stop(until);
