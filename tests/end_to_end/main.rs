@@ -7,6 +7,7 @@ mod world;
 mod arrival;
 mod batching;
 mod faults;
+mod http;
 mod import;
 mod modes;
 mod online;

@@ -72,6 +72,19 @@ impl World {
         self.path("millpond.yaml")
     }
 
+    /// Another input than the log file.
+    pub(crate) fn replace_input(&self, input: &str) {
+        let config = std::fs::read_to_string(self.config()).unwrap();
+        let (before, after) = config.split_once("  app: ").unwrap();
+        let (_, after) = after.split_once('\n').unwrap();
+        std::fs::write(self.config(), format!("{before}  app: {input}\n{after}")).unwrap();
+    }
+
+    /// The most memory that a forwarder of this world has had, in bytes, as far as it has ended.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.peak_memory
+    }
+
     /// Appends numbered lines to the log file.
     pub(crate) fn write_lines(&mut self, count: u64) {
         let mut buffer = Vec::new();
