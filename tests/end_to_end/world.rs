@@ -31,7 +31,8 @@ pub(crate) struct World {
     /// What all forwarders of this world have said.
     pub(crate) said: Vec<Said>,
     pub(crate) gauge: QueueGauge,
-    peak_memory: u64,
+    /// The most memory that a forwarder of this world has had, in bytes, as far as it has ended.
+    pub(crate) peak_memory: u64,
 }
 
 impl World {
@@ -70,19 +71,6 @@ impl World {
 
     pub(crate) fn config(&self) -> PathBuf {
         self.path("millpond.yaml")
-    }
-
-    /// Another input than the log file.
-    pub(crate) fn replace_input(&self, input: &str) {
-        let config = std::fs::read_to_string(self.config()).unwrap();
-        let (before, after) = config.split_once("  app: ").unwrap();
-        let (_, after) = after.split_once('\n').unwrap();
-        std::fs::write(self.config(), format!("{before}  app: {input}\n{after}")).unwrap();
-    }
-
-    /// The most memory that a forwarder of this world has had, in bytes, as far as it has ended.
-    pub(crate) fn peak_memory(&self) -> u64 {
-        self.peak_memory
     }
 
     /// Appends numbered lines to the log file.
