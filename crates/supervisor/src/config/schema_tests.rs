@@ -15,8 +15,10 @@ fn with(group: &Group, line: Option<String>) -> String {
     let output = "type: kinesis\n    stream_name: logs\n    region: eu-west-1";
     let [mut top, mut of_input, mut of_output] = [const { String::new() }; 3];
     match (group.name, line) {
+        ("admin", None) => top = "admin: {}".to_owned(),
         (_, None) => {}
         ("top", Some(line)) => top = line,
+        ("admin", Some(line)) => top = format!("admin:\n  {line}"),
         ("secret", Some(line)) => top = format!("secrets:\n  kinesis:\n    {line}"),
         ("file" | "stdin", Some(line)) => of_input = format!("\n    {line}"),
         ("kinesis", Some(line)) => of_output = format!("\n    {line}"),
@@ -102,6 +104,7 @@ fn properties(group: &Group) -> Value {
     let output = &schema["properties"]["outputs"]["additionalProperties"]["oneOf"][0]["properties"];
     match group.name {
         "top" => schema["properties"].clone(),
+        "admin" => schema["properties"]["admin"]["properties"].clone(),
         "file" => input(0),
         "stdin" => input(1),
         "kinesis" => output.clone(),

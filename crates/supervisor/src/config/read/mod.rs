@@ -10,6 +10,7 @@ use super::tree::{Entry, Node, Position};
 use super::units::Fault;
 
 mod access;
+mod admin;
 mod input;
 mod listen;
 mod output;
@@ -48,6 +49,7 @@ pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
         );
     }
     warn_of_patterns_read_twice(&top, &inputs);
+    let admin = admin::admin(&top, &inputs);
     listen::refuse_addresses_taken_twice(&top, &inputs);
     listen::warn_of_answers_too_late(&top, &inputs, &outputs);
     if !context.environment.secrets_elsewhere {
@@ -56,7 +58,7 @@ pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
     if !outputs.is_empty() && outputs.iter().all(|output| !output.active) {
         top.problem("outputs", no_active_output(context));
     }
-    Some(Config { data_dir, shutdown_timeout, inputs, outputs })
+    Some(Config { data_dir, shutdown_timeout, admin, inputs, outputs })
 }
 
 /// The secrets that the file declares. What they hold is read where they are used.
