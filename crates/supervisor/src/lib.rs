@@ -19,6 +19,8 @@ pub mod health;
 pub mod histogram;
 pub mod inputs;
 pub mod logging;
+pub mod metrics;
+pub mod moment;
 pub mod orphans;
 pub mod output;
 pub mod output_state;

@@ -5,7 +5,7 @@
 //! are made to be read from anywhere. Nothing here keeps an output alive: it sees the end of its inputs, and can close its
 //! dead letters, whatever is entered.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -115,6 +115,8 @@ pub struct Reloads {
     pub succeeded: Counter,
     /// Times that it was refused, and the old one stayed.
     pub refused: Counter,
+    /// The last one was refused.
+    is_refused: AtomicBool,
     /// When the one that runs was taken: at the start, or at the last reload that succeeded; milliseconds since the Unix
     /// epoch.
     taken_ms: AtomicI64,
@@ -124,12 +126,20 @@ impl Reloads {
     /// The new configuration runs.
     pub fn succeed(&self) {
         self.succeeded.add(1);
+        self.is_refused.store(false, Ordering::Relaxed);
         self.taken_ms.store(clock::unix_ms(), Ordering::Relaxed);
     }
 
     /// The new configuration is bad, and the old one goes on.
     pub fn refuse(&self) {
         self.refused.add(1);
+        self.is_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Was the last one refused, so that what runs is not what the file says?
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
     }
 
     /// When the configuration that runs was taken, in milliseconds since the Unix epoch.
@@ -262,6 +272,28 @@ fn put<T>(entries: &mut Vec<Arc<T>>, entry: Arc<T>, id: impl Fn(&T) -> &Arc<str>
     match entries.iter_mut().find(|other| id(other) == id(&entry)) {
         Some(other) => *other = entry,
         None => entries.push(entry),
+    }
+}
+
+impl InputStage {
+    /// Every word for a stage, in the order in which they are shown.
+    pub const WORDS: [&'static str; 4] = ["starting", "accepting", "failing", "ended"];
+
+    /// Does it take events, or has it taken all there are?
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self, Self::Accepting | Self::Ended)
+    }
+
+    /// The word in status and metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Accepting => "accepting",
+            Self::Failing(_) => "failing",
+            Self::Ended => "ended",
+        }
     }
 }
 

@@ -209,6 +209,18 @@ pub enum Backpressure {
     Queue,
 }
 
+impl Backpressure {
+    /// The word for it: `backpressure` in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Drop => "drop",
+            Self::Queue => "queue",
+        }
+    }
+}
+
 /// When batches go through the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum QueueMode {
