@@ -14,18 +14,21 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use crate::chunk::{Codec, Fanout};
-use crate::config::checked::{Input, InputKind};
+use crate::config::checked::{FileInput, Input, InputKind};
 
 mod counters;
 mod error;
 mod file;
+mod http;
 mod lines;
+mod listen;
 mod stdin;
 pub mod tls;
 
 pub use counters::InputCounters;
 pub use error::InputError;
 pub use file::run_file;
+pub use http::{HttpListener, Outcome, RequestCounters, run_http};
 pub use stdin::run_stdin;
 
 /// What every input needs beside its own settings.
@@ -71,7 +74,8 @@ impl InputHandle {
 /// Starts an input on a thread of its own. Dropping the handle does not stop it; `stop` does.
 ///
 /// # Errors
-/// [`InputError::Thread`] when the operating system gives no thread or no event loop.
+/// [`InputError::Thread`] when the operating system gives no thread or no event loop; [`InputError::Listen`] and
+/// [`InputError::Tls`] when an input that listens cannot.
 pub fn spawn(
     input: &Input,
     data_dir: &Path,
@@ -89,7 +93,7 @@ pub fn spawn(
         counters: Arc::clone(&counters),
         positions_dir: data_dir.join("inputs"),
     };
-    let kind = input.kind.clone();
+    let opened = Opened::open(&id, input.kind.clone())?;
     let thread_error = |source| InputError::Thread { input: Arc::clone(&id), source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(thread_error)?;
     let (tell, done) = oneshot::channel();
@@ -97,10 +101,10 @@ pub fn spawn(
         .name(format!("input {id}"))
         .spawn(move || {
             let ended = runtime.block_on(async move {
-                match kind {
-                    InputKind::File(config) => run_file(config, ctx).await,
-                    InputKind::Http(_) => Ok(()),
-                    InputKind::Stdin => run_stdin(ctx).await,
+                match opened {
+                    Opened::File(config) => run_file(config, ctx).await,
+                    Opened::Http(listener) => run_http(listener, ctx).await,
+                    Opened::Stdin => run_stdin(ctx).await,
                 }
             });
             if let Err(Err(error)) = tell.send(ended) {
@@ -109,4 +113,22 @@ pub fn spawn(
         })
         .map_err(thread_error)?;
     Ok(InputHandle { id, counters, done })
+}
+
+/// An input that has what it needs of the machine to begin.
+enum Opened {
+    File(FileInput),
+    Http(HttpListener),
+    Stdin,
+}
+
+impl Opened {
+    /// Takes the address of an input that listens: whether it can be had is known before the input starts.
+    fn open(id: &Arc<str>, kind: InputKind) -> Result<Self, InputError> {
+        Ok(match kind {
+            InputKind::File(config) => Self::File(config),
+            InputKind::Http(config) => Self::Http(HttpListener::open(id, config)?),
+            InputKind::Stdin => Self::Stdin,
+        })
+    }
 }
