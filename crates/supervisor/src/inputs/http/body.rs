@@ -13,10 +13,10 @@ use super::stopped;
 
 /// Memory for a body grows from this on.
 const FIRST_BYTES: usize = 16 << 10;
-/// While others wait, a client has to be at least this fast, in bytes per second …
-const PACE_BYTES_MIN: u64 = 16 << 10;
-/// … after this long.
-const GRACE: Duration = Duration::from_secs(2);
+/// While others wait, a client has to send at least so many bytes …
+const PACE_BYTES_MIN: usize = 16 << 10;
+/// … within this time, again and again.
+const PACE_PERIOD: Duration = Duration::from_secs(2);
 
 /// A whole body, and its share of the memory.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(super) async fn read(
         return Err(Refusal::BodyTooLarge(limits.bytes_max, "as it was sent"));
     }
     let mut body = Body { bytes: Vec::new(), share: limits.budget.share() };
-    let mut pace = Pace { begun: Instant::now(), bytes: 0 };
+    let mut pace = Pace { since: Instant::now(), bytes: 0 };
     loop {
         let frame = tokio::select! {
             biased;
@@ -60,10 +60,10 @@ pub(super) async fn read(
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             Some(Err(error)) => return Err(Refusal::Broken(error.to_string())),
         };
-        let waited = Instant::now();
+        pace.has_sent(data.len());
+        let waiting = Instant::now();
         body.push(&data, announced, limits).await?;
-        pace.begun += waited.elapsed();
-        pace.bytes += data.len() as u64;
+        pace.has_waited(waiting.elapsed());
     }
     body.bytes.shrink_to_fit();
     body.fit(limits.budget).await?;
@@ -93,17 +93,29 @@ impl Body {
     }
 }
 
-/// How fast a client sends.
+/// How fast a client sends, lately: what it has sent before is no credit.
 struct Pace {
-    begun: Instant,
-    bytes: u64,
+    since: Instant,
+    /// Sent since then.
+    bytes: usize,
 }
 
 impl Pace {
+    fn has_sent(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if self.bytes >= PACE_BYTES_MIN {
+            *self = Self { since: Instant::now(), bytes: 0 };
+        }
+    }
+
+    /// It could not send, since we were waiting.
+    fn has_waited(&mut self, period: Duration) {
+        self.since += period;
+    }
+
     /// Returns when the client is too slow and others wait for what it holds.
     async fn fall_behind(&self, pressure: &Pressure) {
-        let allowed = GRACE + Duration::from_millis(self.bytes * 1_000 / PACE_BYTES_MIN);
-        tokio::time::sleep_until(self.begun + allowed).await;
+        tokio::time::sleep_until(self.since + PACE_PERIOD).await;
         pressure.felt().await;
     }
 }

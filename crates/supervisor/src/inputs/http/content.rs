@@ -148,9 +148,9 @@ mod tests {
     fn several_members_are_one_body_and_no_more_than_allowed_comes_out() {
         let plain: Vec<u8> = (0..1_000).flat_map(|n| format!("line {n}\n").into_bytes()).collect();
         let twice = [plain.as_slice(), plain.as_slice()].concat();
-        let compressors: [(Encoding, fn(&[u8]) -> Vec<u8>); 2] =
-            [(Encoding::Gzip, gzip), (Encoding::Zstd, zstd_of)];
-        for (encoding, compress) in compressors {
+        for (encoding, compress) in
+            [(Encoding::Gzip, gzip as fn(&[u8]) -> Vec<u8>), (Encoding::Zstd, zstd_of)]
+        {
             let body = [compress(&plain), compress(&plain)].concat();
             assert_eq!(encoding.decode(body.clone(), twice.len()).as_ref(), Ok(&twice));
             let refused = Err(Refusal::BodyTooLarge(twice.len() - 1, "decompressed"));

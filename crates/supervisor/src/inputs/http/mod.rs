@@ -20,16 +20,19 @@ use super::{InputContext, InputError, listen};
 use crate::chunk::Fanout;
 use crate::config::checked::HttpInput;
 use budget::{Budget, Pressure};
-use request::{RefusalLog, Shared};
+use log::RefusalLog;
+use request::Shared;
 
 mod body;
 mod budget;
 mod connection;
 mod content;
 mod events;
+mod log;
 mod outcome;
 mod refusal;
 mod request;
+mod response;
 
 pub use outcome::{Outcome, RequestCounters};
 

@@ -1,17 +1,14 @@
 //! From a request to its answer.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{
-    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
-    WWW_AUTHENTICATE,
-};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -19,12 +16,13 @@ use super::body::{self, Body, Limits};
 use super::budget::{Budget, Pressure, Share};
 use super::content::{Encoding, Format};
 use super::events::{Events, chunk_end};
+use super::log::RefusalLog;
 use super::outcome::Outcome;
 use super::refusal::Refusal;
+use super::response;
 use super::stopped;
 use crate::chunk::{Chunk, Closed, Codec, Fanout, Framing, Receipt};
 use crate::config::checked::HttpInput;
-use crate::failure_log::FailureLog;
 use crate::inputs::InputCounters;
 
 /// What all requests of an input share.
@@ -57,10 +55,10 @@ pub(super) async fn answer(
     let taken = shared.take(&peer, request, &mut is_read).await;
     tally.outcome = taken.as_ref().map_or_else(Refusal::outcome, |_| Outcome::Accepted);
     match taken {
-        Ok(events) => respond(tally.outcome, format!("{{\"accepted\":{events}}}\n")),
+        Ok(events) => response::accept(events),
         Err(refusal) => {
             shared.log.note(&shared.input, &peer, &refusal);
-            let mut response = refuse(&refusal);
+            let mut response = response::refuse(&refusal);
             if !is_read {
                 // What is left of the body is not read: the connection cannot serve another request.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -251,84 +249,7 @@ fn shows(head: &Parts, token: &str) -> bool {
     scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(rest.trim_ascii().ct_eq(token.as_bytes()))
 }
 
-fn refuse(refusal: &Refusal) -> Response<Full<Bytes>> {
-    let body = serde_json::json!({ "error": refusal.to_string() });
-    let mut response = respond(refusal.outcome(), format!("{body}\n"));
-    let headers = response.headers_mut();
-    match refusal.outcome() {
-        Outcome::Unauthorized => _ = headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-        Outcome::Method => _ = headers.insert(ALLOW, HeaderValue::from_static("POST")),
-        Outcome::Busy | Outcome::Unacknowledged | Outcome::Stopping => {
-            // Not the same for all, so that they do not all come back at once.
-            headers.insert(RETRY_AFTER, HeaderValue::from(fastrand::u16(1..=5)));
-        }
-        _ => {}
-    }
-    response
-}
-
-fn respond(outcome: Outcome, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() =
-        StatusCode::from_u16(outcome.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
 fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// What is said of requests that got no 200: each kind now and then, and a new one at once.
-#[derive(Debug)]
-pub(super) struct RefusalLog {
-    since: Instant,
-    said: Mutex<FailureLog>,
-}
-
-impl RefusalLog {
-    pub(super) fn new() -> Self {
-        Self { since: Instant::now(), said: Mutex::default() }
-    }
-
-    /// `Some(n)`: say it, and that `n` more like it were held back.
-    fn may_say(&self, kind: &str) -> Option<u64> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).note(self.since.elapsed(), kind)
-    }
-
-    fn note(&self, input: &str, peer: &str, refusal: &Refusal) {
-        let outcome = refusal.outcome();
-        if let Some(held_back) = self.may_say(outcome.name()) {
-            let (status, reason) = (outcome.status(), refusal.to_string());
-            tracing::warn!(input, peer, status, reason, held_back, "a request was refused");
-        }
-    }
-
-    fn note_cut(&self, input: &str, peer: &str, lines: u64) {
-        if lines > 0
-            && let Some(held_back) = self.may_say("cut")
-        {
-            tracing::warn!(
-                input,
-                peer,
-                lines,
-                held_back,
-                "lines of a request are longer than max_line and were cut"
-            );
-        }
-    }
-
-    /// Says that a connection ended early or could not begin.
-    pub(super) fn note_connection(
-        &self,
-        input: &str,
-        peer: &str,
-        what: &'static str,
-        error: &dyn std::fmt::Display,
-    ) {
-        if let Some(held_back) = self.may_say(what) {
-            tracing::warn!(input, peer, %error, held_back, "{what}");
-        }
-    }
 }
