@@ -1,6 +1,7 @@
 //! The supervisor of millpond: policy and wiring around the queue and the Kinesis output.
 
 pub mod ack_window;
+pub mod admin;
 pub mod assembler;
 pub mod backlog;
 pub mod chunk;

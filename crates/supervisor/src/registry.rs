@@ -48,6 +48,18 @@ pub enum Stage {
     Stopping,
 }
 
+impl Stage {
+    /// The word in the status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 /// All inputs and outputs at one moment, in the order in which they were entered.
 #[derive(Debug, Clone, Default)]
 pub struct Listed {
@@ -187,6 +199,12 @@ impl Registry {
     #[must_use]
     pub fn stage(&self) -> Stage {
         *self.shared.stage.borrow()
+    }
+
+    /// Waits until the process was told to stop.
+    pub async fn stopping(&self) {
+        // The sender lives as long as this.
+        self.shared.stage.subscribe().wait_for(|stage| *stage == Stage::Stopping).await.ok();
     }
 
     /// The process is so far.

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::admin::{AdminError, AdminServer};
 use crate::assembler::AssemblyError;
 use crate::chunk::Fanout;
 use crate::clock::Steady;
@@ -33,6 +34,9 @@ pub enum RunError {
     /// An input cannot start.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// The admin address cannot be served.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// No signals can be received.
     #[error("cannot receive signals: {0}")]
     Signals(#[from] std::io::Error),
@@ -67,6 +71,8 @@ pub async fn run(config: &Config, registry: &Registry) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let admin = config.admin.as_ref();
+    let admin = admin.map(|admin| AdminServer::start(admin, registry.clone())).transpose()?;
     let mut running = start(config, registry).await?;
     let mut failed = false;
     let mut summary = tokio::time::interval_at(Instant::now() + SUMMARY_EVERY, SUMMARY_EVERY);
@@ -98,6 +104,9 @@ pub async fn run(config: &Config, registry: &Registry) -> Result<(), RunError> {
         }
     }
     running.finish();
+    if let Some(admin) = admin {
+        admin.stop();
+    }
     if failed { Err(RunError::Failed) } else { Ok(()) }
 }
 

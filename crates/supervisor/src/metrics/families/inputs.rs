@@ -1,6 +1,7 @@
 //! What inputs count.
 
 use super::*;
+use crate::inputs::Outcome;
 use crate::metrics::read::Number;
 use crate::moment::InputMoment;
 use crate::registry::InputStage;
@@ -79,6 +80,28 @@ pub(super) static FAMILIES: &[Family] = &[
         LABELS,
         "Failures to open, look at or read what the input reads.",
         Read::Input(|input| Some(input.entry.counters.read_errors.get().into())),
+    ),
+    family(
+        "millpond_input_connections",
+        Gauge,
+        "connections",
+        LABELS,
+        "Connections open now.",
+        Read::Input(|input| {
+            (input.entry.kind == "http").then(|| input.entry.counters.connections.get().into())
+        }),
+    ),
+    family(
+        "millpond_input_requests_total",
+        Counter,
+        "requests",
+        &["input", "outcome"],
+        "Requests by what became of them; inputs.md says what each outcome means.",
+        Read::InputBy(|input| {
+            let requests = &input.entry.counters.requests;
+            let of = |outcome: Outcome| (vec![outcome.name().to_owned()], requests.get(outcome).into());
+            if input.entry.kind == "http" { Outcome::ALL.into_iter().map(of).collect() } else { Vec::new() }
+        }),
     ),
     family(
         "millpond_input_files",
