@@ -8,6 +8,7 @@ use super::names;
 use super::units::Fault;
 use super::words::{Words, words_of};
 
+mod admin;
 mod http;
 mod inputs;
 mod outputs;
@@ -17,6 +18,7 @@ pub(super) use inputs::{FILE, INPUTS};
 pub(super) use outputs::{KINESIS, QUEUE};
 pub(super) use top::{SECRET, TOP};
 
+use admin::ADMIN;
 use http::HTTP;
 use inputs::{STDIN, TLS};
 use outputs::{ASSUME_ROLE, AUTH, PARTITION_KEY};
@@ -176,5 +178,17 @@ impl Group {
 }
 
 /// The groups with settings of their own that are documented, the file itself first.
-pub(super) const GROUPS: &[&Group] =
-    &[&TOP, &FILE, &HTTP, &STDIN, &TLS, &KINESIS, &AUTH, &ASSUME_ROLE, &PARTITION_KEY, &QUEUE, &SECRET];
+pub(super) const GROUPS: &[&Group] = &[
+    &TOP,
+    &ADMIN,
+    &FILE,
+    &HTTP,
+    &STDIN,
+    &TLS,
+    &KINESIS,
+    &AUTH,
+    &ASSUME_ROLE,
+    &PARTITION_KEY,
+    &QUEUE,
+    &SECRET,
+];
