@@ -21,6 +21,7 @@ mod error;
 mod file;
 mod lines;
 mod stdin;
+pub mod tls;
 
 pub use counters::InputCounters;
 pub use error::InputError;
@@ -98,6 +99,7 @@ pub fn spawn(
             let ended = runtime.block_on(async move {
                 match kind {
                     InputKind::File(config) => run_file(config, ctx).await,
+                    InputKind::Http(_) => Ok(()),
                     InputKind::Stdin => run_stdin(ctx).await,
                 }
             });

@@ -96,6 +96,7 @@ impl InputSummary {
             InputKind::File(file) => {
                 ("file", file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
             }
+            InputKind::Http(_) => ("http", Vec::new(), Vec::new(), false),
             InputKind::Stdin => ("stdin", Vec::new(), Vec::new(), false),
         };
         let codec = match input.codec {

@@ -8,8 +8,10 @@ use millpond_kinesis::aws::Secret;
 use super::secrets::SecretSource;
 
 mod inputs;
+mod listen;
 
 pub use inputs::{FileInput, Input, InputKind, ReadFrom};
+pub use listen::{HttpInput, TlsFiles};
 
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq)]

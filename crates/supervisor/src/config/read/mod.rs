@@ -11,6 +11,7 @@ use super::units::Fault;
 
 mod access;
 mod input;
+mod listen;
 mod output;
 mod queue;
 
@@ -47,6 +48,8 @@ pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
         );
     }
     warn_of_patterns_read_twice(&top, &inputs);
+    listen::refuse_addresses_taken_twice(&top, &inputs);
+    listen::warn_of_answers_too_late(&top, &inputs, &outputs);
     if !context.environment.secrets_elsewhere {
         context.secrets().missing_and_unused().into_iter().for_each(|fault| top.warning("secrets", fault));
     }
