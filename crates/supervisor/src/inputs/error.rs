@@ -51,6 +51,26 @@ pub enum InputError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The address or socket cannot be had.
+    #[error("input {input}: cannot listen on {address}: {message}; {remedy}")]
+    Bind {
+        /// Id of the input.
+        input: Arc<str>,
+        /// What it should listen on, as it stands in the configuration.
+        address: String,
+        /// What is in the way.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The files for TLS cannot be used.
+    #[error("input {input}: {source}")]
+    Certificates {
+        /// Id of the input.
+        input: Arc<str>,
+        /// Which file, what is wrong with it, and what to do.
+        source: super::tls::TlsError,
+    },
     /// Every output has stopped taking events although the input was not told to stop.
     #[error("input {input}: no output takes events any more; the log of the outputs says why")]
     OutputsClosed {

@@ -20,13 +20,22 @@ mod counters;
 mod error;
 mod file;
 mod lines;
+mod net;
 mod stdin;
+mod syslog;
+mod tcp;
 pub mod tls;
+mod udp;
+mod unix;
 
 pub use counters::InputCounters;
 pub use error::InputError;
 pub use file::run_file;
 pub use stdin::run_stdin;
+pub use syslog::run_syslog;
+pub use tcp::run_tcp;
+pub use udp::run_udp;
+pub use unix::run_unix;
 
 /// What every input needs beside its own settings.
 #[derive(Debug, Clone)]
@@ -100,6 +109,10 @@ pub fn spawn(
                 match kind {
                     InputKind::File(config) => run_file(config, ctx).await,
                     InputKind::Http(_) => Ok(()),
+                    InputKind::Tcp(config) => run_tcp(config, ctx).await,
+                    InputKind::Udp(config) => run_udp(config, ctx).await,
+                    InputKind::Syslog(config) => run_syslog(config, ctx).await,
+                    InputKind::Unix(config) => run_unix(config, ctx).await,
                     InputKind::Stdin => run_stdin(ctx).await,
                 }
             });

@@ -9,9 +9,14 @@ use super::secrets::SecretSource;
 
 mod inputs;
 mod listen;
+mod network;
 
 pub use inputs::{FileInput, Input, InputKind, ReadFrom};
 pub use listen::{HttpInput, TlsFiles};
+pub use network::{
+    DatagramFraming, StreamFraming, StreamSettings, SyslogInput, SyslogTransport, TcpInput, UdpInput, UnixInput,
+    UnixSocket, Zone,
+};
 
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq)]

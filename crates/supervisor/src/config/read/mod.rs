@@ -12,6 +12,7 @@ use super::units::Fault;
 mod access;
 mod input;
 mod listen;
+mod network;
 mod output;
 mod queue;
 

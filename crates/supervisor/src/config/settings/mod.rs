@@ -10,6 +10,7 @@ use super::words::{Words, words_of};
 
 mod http;
 mod inputs;
+mod network;
 mod outputs;
 mod top;
 
@@ -19,6 +20,7 @@ pub(super) use top::{SECRET, TOP};
 
 use http::HTTP;
 use inputs::{STDIN, TLS};
+use network::{SYSLOG, TCP, UDP, UNIX};
 use outputs::{ASSUME_ROLE, AUTH, PARTITION_KEY};
 
 /// The settings of one section.
@@ -177,4 +179,7 @@ impl Group {
 
 /// The groups with settings of their own that are documented, the file itself first.
 pub(super) const GROUPS: &[&Group] =
-    &[&TOP, &FILE, &HTTP, &STDIN, &TLS, &KINESIS, &AUTH, &ASSUME_ROLE, &PARTITION_KEY, &QUEUE, &SECRET];
+    &[
+    &TOP, &FILE, &HTTP, &TCP, &UDP, &SYSLOG, &UNIX, &STDIN, &TLS, &KINESIS, &AUTH, &ASSUME_ROLE, &PARTITION_KEY, &QUEUE,
+    &SECRET,
+];

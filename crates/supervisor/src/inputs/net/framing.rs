@@ -3,6 +3,7 @@
 use memchr::memchr;
 
 use crate::config::checked::StreamFraming;
+use crate::inputs::lines::cut_at_character;
 
 /// Longest length that is believed, in digits: up to 999,999,999 bytes.
 const LENGTH_DIGITS_MAX: usize = 9;
@@ -146,13 +147,18 @@ impl Decoder {
             held.extend_from_slice(rest);
             &held
         };
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let kept = crate::inputs::lines::cut_at_character(line, self.max_message);
-        if kept < line.len() {
-            self.flaws.cut += 1;
-            self.flaws.cut_bytes += (line.len() - kept) as u64;
+        match line.strip_suffix(b"\r").unwrap_or(line) {
+            whole if whole.len() <= self.max_message => each(whole),
+            _ => self.cut(line, each),
         }
-        each(line.get(..kept).unwrap_or(line));
+    }
+
+    /// Gives the beginning of a message that is too long.
+    fn cut(&mut self, message: &[u8], each: &mut Each<'_>) {
+        let kept = cut_at_character(message, self.max_message);
+        self.flaws.cut += 1;
+        self.flaws.cut_bytes += (message.len() - kept) as u64;
+        each(message.get(..kept).unwrap_or(message));
     }
 
     fn pass_over_line(&mut self, input: &[u8]) -> usize {
@@ -220,27 +226,24 @@ impl Decoder {
     }
 
     fn counted(&mut self, input: &[u8], left: usize, each: &mut Each<'_>) -> usize {
-        let room = self.max_message - self.partial.len();
+        // One byte more than allowed tells that it is too long, and whether it is cut inside of a character.
+        let room = self.max_message + 1 - self.partial.len();
         let used = left.min(room).min(input.len());
         let part = input.get(..used).unwrap_or_default();
-        if used == left && self.partial.is_empty() {
+        let is_whole = used == left;
+        if is_whole && self.partial.is_empty() && used <= self.max_message {
             each(part);
-        } else {
-            self.partial.extend_from_slice(part);
-        }
-        if used == left {
-            if !self.partial.is_empty() {
-                each(&std::mem::take(&mut self.partial));
-            }
             self.state = State::Begin;
-        } else if used == room {
-            // It is longer than allowed: `left - used` bytes are to come.
+            return used;
+        }
+        self.partial.extend_from_slice(part);
+        if self.partial.len() > self.max_message {
             let held = std::mem::take(&mut self.partial);
-            let kept = crate::inputs::lines::cut_at_character(&held, self.max_message.min(held.len()));
-            self.flaws.cut += 1;
-            self.flaws.cut_bytes += (held.len() - kept) as u64;
-            each(held.get(..kept).unwrap_or(&held));
-            self.state = State::CutCounted(left - used);
+            self.cut(&held, each);
+            self.state = if is_whole { State::Begin } else { State::CutCounted(left - used) };
+        } else if is_whole {
+            each(&std::mem::take(&mut self.partial));
+            self.state = State::Begin;
         } else {
             self.state = State::Counted(left - used);
         }

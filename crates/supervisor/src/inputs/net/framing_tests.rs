@@ -31,7 +31,7 @@ fn check(framing: StreamFraming, max: usize, input: &str, expected: &[&str], fla
 fn lines() {
     check(Lines, 9, "", &[], (0, 0, 0));
     check(Lines, 9, "one\ntwo\r\n\nend", &["one", "two", "", "end"], (0, 0, 0));
-    check(Lines, 4, "four\r\nfive5\r\nsix\n", &["four", "five", "six"], (1, 1, 0));
+    check(Lines, 4, "four\r\nfive5\r\nsix\n", &["four", "five", "six"], (1, 2, 0));
     check(Lines, 4, "much too long", &["much"], (1, 9, 0));
     // A character is not cut in two.
     check(Lines, 4, "abcé\nx\n", &["abc", "x"], (1, 2, 0));

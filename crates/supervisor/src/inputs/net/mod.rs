@@ -16,8 +16,6 @@ pub(super) mod framing;
 pub(super) mod gather;
 pub(super) mod handover;
 mod kernel_drops;
-#[cfg(test)]
-mod rig;
 
 use std::time::Duration;
 
