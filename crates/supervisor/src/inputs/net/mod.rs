@@ -24,3 +24,10 @@ const CHUNK_BYTES_MAX: usize = 256 << 10;
 
 /// How long whole messages wait for more.
 const FLUSH_PERIOD: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod datagram_tests;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod stream_tests;
