@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something it needs fails")]
 
+mod web;
 mod world;
 
 mod arrival;
 mod batching;
 mod faults;
+mod http;
+mod http_trouble;
 mod import;
 mod modes;
 mod online;

@@ -31,7 +31,8 @@ pub(crate) struct World {
     /// What all forwarders of this world have said.
     pub(crate) said: Vec<Said>,
     pub(crate) gauge: QueueGauge,
-    peak_memory: u64,
+    /// The most memory that a forwarder of this world has had, in bytes, as far as it has ended.
+    pub(crate) peak_memory: u64,
 }
 
 impl World {

@@ -17,9 +17,9 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Fault> {
         Err(_) => "is no address and port",
     };
     let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if port.parse::<u16>().is_ok() => (host, port),
         // An address alone.
         _ if text.parse::<IpAddr>().is_ok() => (text, "8088"),
+        Some((host, port)) if port.parse::<u16>().is_ok() => (host, port),
         _ if text.parse::<u16>().is_ok() => ("", text),
         _ => {
             let remedy =
@@ -133,7 +133,7 @@ mod tests {
         remedy_of("80", of_any);
         remedy_of("localhost:80", "write \"127.0.0.1:80\"");
         remedy_of("10.0.0.1", "write \"10.0.0.1:8088\"");
-        remedy_of("::1", "write \"[::]:1\"");
+        remedy_of("::1", "write \"[::1]:8088\"");
         remedy_of("fe80::aaaa", "write \"[fe80::aaaa]:8088\"");
         remedy_of("edge.example:80", "write the IP address instead of the name: \"192.0.2.7:80\"");
         let form = "write it as \"127.0.0.1:8088\", \"0.0.0.0:8088\" for all addresses, or \"[::1]:8088\"";

@@ -1,5 +1,6 @@
 //! What an input counts.
 
+use super::http::RequestCounters;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters and gauges of one input; all of them since the process started.
@@ -55,6 +56,8 @@ pub struct InputCounters {
     pub datagrams_dropped: Count,
     /// Events of inputs without acknowledgement that were read, and are neither delivered nor durable.
     pub events_lost: Count,
+    /// Requests by what became of them.
+    pub requests: RequestCounters,
     /// Chunks handed over and neither delivered nor durable yet (gauge).
     pub chunks_in_flight: Count,
 }
@@ -72,6 +75,10 @@ impl Count {
 
     pub(crate) fn add(&self, by: u64) {
         self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub(&self, by: u64) {
+        self.0.fetch_sub(by, Ordering::Relaxed);
     }
 
     pub(crate) fn set(&self, to: u64) {

@@ -14,12 +14,16 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use crate::chunk::{Codec, Fanout};
-use crate::config::checked::{Input, InputKind};
+use crate::config::checked::{FileInput, Input, InputKind};
+
+use self::net::opened::NetInput;
 
 mod counters;
 mod error;
 mod file;
+mod http;
 mod lines;
+mod listen;
 mod net;
 mod stdin;
 mod syslog;
@@ -31,11 +35,8 @@ mod unix;
 pub use counters::InputCounters;
 pub use error::InputError;
 pub use file::run_file;
+pub use http::{HttpListener, Outcome, RequestCounters, run_http};
 pub use stdin::run_stdin;
-pub use syslog::run_syslog;
-pub use tcp::run_tcp;
-pub use udp::run_udp;
-pub use unix::run_unix;
 
 /// What every input needs beside its own settings.
 #[derive(Debug, Clone)]
@@ -80,7 +81,8 @@ impl InputHandle {
 /// Starts an input on a thread of its own. Dropping the handle does not stop it; `stop` does.
 ///
 /// # Errors
-/// [`InputError::Thread`] when the operating system gives no thread or no event loop.
+/// [`InputError::Thread`] when the operating system gives no thread or no event loop; [`InputError::Listen`],
+/// [`InputError::Socket`] and [`InputError::Tls`] when an input that listens cannot.
 pub fn spawn(
     input: &Input,
     data_dir: &Path,
@@ -98,7 +100,7 @@ pub fn spawn(
         counters: Arc::clone(&counters),
         positions_dir: data_dir.join("inputs"),
     };
-    let kind = input.kind.clone();
+    let opened = Opened::open(&id, input.kind.clone())?;
     let thread_error = |source| InputError::Thread { input: Arc::clone(&id), source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(thread_error)?;
     let (tell, done) = oneshot::channel();
@@ -106,14 +108,11 @@ pub fn spawn(
         .name(format!("input {id}"))
         .spawn(move || {
             let ended = runtime.block_on(async move {
-                match kind {
-                    InputKind::File(config) => run_file(config, ctx).await,
-                    InputKind::Http(_) => Ok(()),
-                    InputKind::Tcp(config) => run_tcp(config, ctx).await,
-                    InputKind::Udp(config) => run_udp(config, ctx).await,
-                    InputKind::Syslog(config) => run_syslog(config, ctx).await,
-                    InputKind::Unix(config) => run_unix(config, ctx).await,
-                    InputKind::Stdin => run_stdin(ctx).await,
+                match opened {
+                    Opened::File(config) => run_file(config, ctx).await,
+                    Opened::Http(listener) => run_http(listener, ctx).await,
+                    Opened::Net(input) => input.run(ctx).await,
+                    Opened::Stdin => run_stdin(ctx).await,
                 }
             });
             if let Err(Err(error)) = tell.send(ended) {
@@ -122,4 +121,27 @@ pub fn spawn(
         })
         .map_err(thread_error)?;
     Ok(InputHandle { id, counters, done })
+}
+
+/// An input that has what it needs of the machine to begin.
+enum Opened {
+    File(FileInput),
+    Http(HttpListener),
+    Net(NetInput),
+    Stdin,
+}
+
+impl Opened {
+    /// Takes the address of an input that listens: whether it can be had is known before the input starts.
+    fn open(id: &Arc<str>, kind: InputKind) -> Result<Self, InputError> {
+        Ok(match kind {
+            InputKind::File(config) => Self::File(config),
+            InputKind::Http(config) => Self::Http(HttpListener::open(id, config)?),
+            InputKind::Tcp(config) => Self::Net(tcp::open(id, config)?),
+            InputKind::Udp(config) => Self::Net(udp::open(id, &config)?),
+            InputKind::Syslog(config) => Self::Net(syslog::open(id, config)?),
+            InputKind::Unix(config) => Self::Net(unix::open(id, config)?),
+            InputKind::Stdin => Self::Stdin,
+        })
+    }
 }

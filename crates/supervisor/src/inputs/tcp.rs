@@ -3,37 +3,36 @@
 //! There is no acknowledgement: what a peer has sent may be in its kernel, in ours or in our memory when one of them
 //! stops, and nobody tells it. While the outputs take nothing, nothing is read, and the connection's window closes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::net::accept::{Listener, serve};
-use super::net::bind;
-use super::net::handover::{Handover, Shape};
+use super::net::handover::Shape;
+use super::net::opened::{NetInput, Way};
 use super::tls::ServerTls;
-use super::{InputContext, InputError};
+use super::{InputError, listen};
 use crate::config::checked::{StreamSettings, TcpInput, TlsFiles};
 
-/// Takes messages from TCP connections until told to stop.
+/// Takes the address of an input.
 ///
 /// # Errors
-/// When the address or the certificate cannot be used, or no output takes events any more.
-pub async fn run_tcp(config: TcpInput, ctx: InputContext) -> Result<(), InputError> {
+/// [`InputError::Listen`] and [`InputError::Tls`]
+pub(super) fn open(input: &Arc<str>, config: TcpInput) -> Result<NetInput, InputError> {
     let TcpInput { listen, tls, stream } = config;
-    run(listen, tls, &stream, Shape::AsItIs, ctx).await
+    open_as(Shape::AsItIs, input, listen, tls, stream)
 }
 
 /// The same for messages of any shape.
-pub(super) async fn run(
-    listen: std::net::SocketAddr,
-    tls: Option<TlsFiles>,
-    stream: &StreamSettings,
+pub(super) fn open_as(
     shape: Shape,
-    ctx: InputContext,
-) -> Result<(), InputError> {
-    let input = &ctx.input;
-    let unusable = |source| InputError::Certificates { input: Arc::clone(input), source };
+    input: &Arc<str>,
+    listen: SocketAddr,
+    tls: Option<TlsFiles>,
+    stream: StreamSettings,
+) -> Result<NetInput, InputError> {
+    let unusable = |source| InputError::Tls { input: Arc::clone(input), source };
+    // Neither lines nor syslog have a name to agree on in the handshake.
     let tls = tls.map(|files| ServerTls::new(Arc::clone(input), files, &[])).transpose().map_err(unusable)?;
-    let listener = Listener::Tcp(bind::tcp(input, listen).await?, tls.map(Arc::new));
-    let (max_message, stop) = (ctx.max_line, ctx.stop.clone());
-    let handover = Handover::new(ctx, &format!("tcp:{}", listen.port()), shape);
-    serve(listener, stream, max_message, handover, stop).await
+    let listener = listen::tcp(input, listen)?;
+    let port = listener.local_addr().unwrap_or(listen).port();
+    Ok(NetInput { source: format!("tcp:{port}"), shape, way: Way::Tcp(listener, tls, stream) })
 }

@@ -3,30 +3,32 @@
 //! There is no acknowledgement, and no window to close: what is not read in time is dropped by the kernel. It is counted
 //! as far as the kernel tells.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::InputError;
 use super::net::bind;
-use super::net::datagrams::{Socket, receive};
-use super::net::handover::{Handover, Shape};
-use super::{InputContext, InputError};
+use super::net::handover::Shape;
+use super::net::opened::{NetInput, Way};
 use crate::config::checked::{DatagramFraming, UdpInput};
 
-/// Takes datagrams until told to stop.
+/// Takes the address of an input.
 ///
 /// # Errors
-/// When the address cannot be used, or no output takes events any more.
-pub async fn run_udp(config: UdpInput, ctx: InputContext) -> Result<(), InputError> {
-    run(config.listen, config.receive_buffer, config.framing, Shape::AsItIs, ctx).await
+/// [`InputError::Listen`]
+pub(super) fn open(input: &Arc<str>, config: &UdpInput) -> Result<NetInput, InputError> {
+    open_as(Shape::AsItIs, input, config.listen, config.receive_buffer, config.framing)
 }
 
 /// The same for messages of any shape.
-pub(super) async fn run(
-    listen: std::net::SocketAddr,
+pub(super) fn open_as(
+    shape: Shape,
+    input: &Arc<str>,
+    listen: SocketAddr,
     receive_buffer: usize,
     framing: DatagramFraming,
-    shape: Shape,
-    ctx: InputContext,
-) -> Result<(), InputError> {
-    let socket = Socket::Udp(bind::udp(&ctx.input, listen, receive_buffer).await?);
-    let (max_message, stop) = (ctx.max_line, ctx.stop.clone());
-    let handover = Handover::new(ctx, &format!("udp:{}", listen.port()), shape);
-    receive(socket, framing, max_message, handover, stop).await
+) -> Result<NetInput, InputError> {
+    let socket = bind::udp(input, listen, receive_buffer)?;
+    let port = socket.local_addr().unwrap_or(listen).port();
+    Ok(NetInput { source: format!("udp:{port}"), shape, way: Way::Udp(socket, framing) })
 }

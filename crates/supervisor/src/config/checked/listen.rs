@@ -30,7 +30,7 @@ pub struct HttpInput {
     pub tls: Option<TlsFiles>,
     /// Largest body in bytes, as it is sent and after it was decompressed.
     pub body_bytes_max: usize,
-    /// Bytes of the bodies of all requests at once; `body_bytes_max` or more.
+    /// Bytes of the bodies of all requests at once; at least `body_bytes_max` in any case.
     pub buffered_bytes_max: usize,
     /// Connections at once.
     pub connections_max: usize,

@@ -29,9 +29,9 @@ pub(super) fn http(section: &Section<'_>) -> Option<HttpInput> {
     if http.buffered_bytes_max < http.body_bytes_max {
         let fault = Fault::new(
             format!("is less than `max_body`, {}", Size(http.body_bytes_max as u64)),
-            "a body has to fit in it: raise it, or lower `max_body`",
+            "it is taken for that much, since a body has to fit in it: raise it, or lower `max_body`",
         );
-        section.problem("max_buffered", fault);
+        section.warning("max_buffered", fault);
     }
     if let Some(listen) = listen {
         warn_of_open_door(section, listen, &http);
@@ -49,7 +49,11 @@ pub(super) fn tls(section: &Section<'_>) -> Option<TlsFiles> {
     if !section.is_given("tls") {
         return None;
     }
+    // What is no section is reported when it is opened; then nothing is missing in it.
     let tls = section.section("tls");
+    if !section.is_section("tls") {
+        return None;
+    }
     let (cert_file, key_file) = (tls.path("cert_file"), tls.path("key_file"));
     let client_ca_file = tls.path("client_ca_file");
     Some(TlsFiles { cert_file: cert_file?, key_file: key_file?, client_ca_file })

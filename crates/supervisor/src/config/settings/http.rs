@@ -51,7 +51,7 @@ pub(in crate::config) static HTTP: Group = Group {
             "max_buffered",
             Kind::Size(KIB, GIB),
             Default::Is("16 MiB"),
-            "Memory for the bodies of all requests at once, `max_body` or more. A request that finds none waits for it.",
+            "Memory for the bodies of all requests at once; at least `max_body`. A request that finds none waits for it.",
         ),
         setting(
             "max_connections",

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::connection::{Connection, End};
 use super::framing::Decoder;
 use super::handover::Handover;
+use super::{is_stopped, stopped};
 use crate::config::checked::StreamSettings;
 use crate::inputs::InputError;
 use crate::inputs::tls::ServerTls;
@@ -60,7 +61,7 @@ pub(in crate::inputs) async fn serve(
     while let Some(ended) = door.connections.join_next().await {
         result = result.and(door.has_ended(ended));
     }
-    let is_stopped = *stop.borrow() || stop.has_changed().is_err();
+    let is_stopped = is_stopped(&stop);
     door.handover.finish().await;
     if is_stopped { Ok(()) } else { result }
 }
@@ -83,7 +84,7 @@ impl Door<'_> {
         loop {
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                () = stopped(stop) => return Ok(()),
                 Some(ended) = self.connections.join_next() => {
                     self.is_short = false;
                     self.has_ended(ended)?;
@@ -205,7 +206,7 @@ impl Accepted {
             (Self::Tcp(stream, _), Some(tls)) => {
                 let secured = tokio::select! {
                     biased;
-                    _ = stop.wait_for(|stop| *stop) => return End::Stopped,
+                    () = stopped(&mut stop) => return End::Stopped,
                     secured = tls.accept(stream) => secured,
                 };
                 match secured {

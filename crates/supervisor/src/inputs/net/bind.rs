@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -11,37 +11,28 @@ use std::sync::Arc;
 use rustix::fs::{Mode, fchmod};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, socket_recv_buffer_size};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use tokio::net::{TcpListener, UdpSocket};
 
 use crate::inputs::InputError;
+use crate::inputs::listen::refused;
 
 /// Connections that wait to be let in.
 const BACKLOG: i32 = 1024;
 
-/// Listens for TCP connections.
-///
-/// # Errors
-/// [`InputError::Bind`]
-pub(in crate::inputs) async fn tcp(input: &Arc<str>, address: SocketAddr) -> Result<TcpListener, InputError> {
-    let listener = TcpListener::bind(address).await.map_err(|error| taken(input, address, "TCP", &error))?;
-    say(input, "tcp", &listener.local_addr().unwrap_or(address).to_string());
-    Ok(listener)
-}
-
 /// Listens for UDP datagrams; `receive_buffer` is how many bytes of them the kernel shall hold, 0 for what it likes.
 ///
 /// # Errors
-/// [`InputError::Bind`]
-pub(in crate::inputs) async fn udp(
+/// [`InputError::Listen`]
+pub(in crate::inputs) fn udp(
     input: &Arc<str>,
     address: SocketAddr,
     receive_buffer: usize,
 ) -> Result<UdpSocket, InputError> {
-    let error = |error: io::Error| taken(input, address, "UDP", &error);
-    let socket = UdpSocket::bind(address).await.map_err(error)?;
+    let refused = |error: io::Error| refused(input, address, error);
+    let socket = UdpSocket::bind(address).map_err(refused)?;
+    socket.set_nonblocking(true).map_err(refused)?;
     if receive_buffer > 0 {
-        set_socket_recv_buffer_size(&socket, receive_buffer).map_err(|errno| error(errno.into()))?;
-        let got = received_half(socket_recv_buffer_size(&socket).unwrap_or_default());
+        set_socket_recv_buffer_size(&socket, receive_buffer).map_err(|errno| refused(errno.into()))?;
+        let got = usable(socket_recv_buffer_size(&socket).unwrap_or_default());
         if got < receive_buffer {
             tracing::warn!(
                 input = &**input, wanted = receive_buffer, got,
@@ -50,40 +41,12 @@ pub(in crate::inputs) async fn udp(
             );
         }
     }
-    say(input, "udp", &socket.local_addr().unwrap_or(address).to_string());
     Ok(socket)
 }
 
 /// Linux doubles what it is asked for, and tells the double: the other half is for what it needs itself.
-fn received_half(told: usize) -> usize {
+fn usable(told: usize) -> usize {
     if cfg!(target_os = "linux") { told / 2 } else { told }
-}
-
-fn say(input: &Arc<str>, protocol: &str, address: &str) {
-    tracing::info!(input = &**input, protocol, address, "input {input} listens on {address} ({protocol})");
-}
-
-fn taken(input: &Arc<str>, address: SocketAddr, protocol: &str, error: &io::Error) -> InputError {
-    let remedy = match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "stop the program that uses it (`ss -lnp 'sport = :{}'` names it), or choose another port",
-            address.port()
-        ),
-        io::ErrorKind::PermissionDenied => "ports below 1024 are for root: choose a higher one, or give the service \
-                                            AmbientCapabilities=CAP_NET_BIND_SERVICE"
-            .to_owned(),
-        io::ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has this address (`ip address` shows them); `0.0.0.0` means all of them"
-                .to_owned()
-        }
-        _ => "choose another address".to_owned(),
-    };
-    InputError::Bind {
-        input: Arc::clone(input),
-        address: format!("{address} ({protocol})"),
-        message: error.to_string(),
-        remedy,
-    }
 }
 
 /// A Unix socket at a path; the path is freed again when it is dropped.
@@ -107,30 +70,28 @@ impl Drop for UnixPath {
 /// place of the socket of a process that is gone, and of nothing else.
 ///
 /// # Errors
-/// [`InputError::Bind`]
+/// [`InputError::Socket`]
 pub(in crate::inputs) fn unix(
     input: &Arc<str>,
     path: &Path,
     mode: u32,
     kind: SocketType,
 ) -> Result<(OwnedFd, UnixPath), InputError> {
-    let refused = |message: String, remedy: &str| InputError::Bind {
+    let refused = |message: String, remedy| InputError::Socket {
         input: Arc::clone(input),
-        address: path.display().to_string(),
+        path: path.to_owned(),
         message,
-        remedy: remedy.to_owned(),
+        remedy,
     };
     make_way(path).map_err(|(message, remedy)| refused(message, remedy))?;
-    let made = make(path, mode, kind).map_err(|error| {
+    make(path, mode, kind).map_err(|error| {
         let remedy = match error.kind() {
             io::ErrorKind::NotFound => "create its directory",
             io::ErrorKind::InvalidInput => "a path of a socket has at most 107 bytes: choose a shorter one",
             _ => "let the user that runs millpond write to its directory, or choose another path",
         };
         refused(error.to_string(), remedy)
-    })?;
-    say(input, "unix", &path.display().to_string());
-    Ok(made)
+    })
 }
 
 /// Frees a path of the socket of a process that is gone. Otherwise: what is in the way, and what to do.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::framing::{BadLength, Decoder};
 use super::gather::Gathered;
 use super::handover::Handover;
-use super::{CHUNK_BYTES_MAX, FLUSH_PERIOD};
+use super::{CHUNK_BYTES_MAX, FLUSH_PERIOD, sleep_until, stopped};
 use crate::chunk::Closed;
 
 /// Bytes of one read.
@@ -90,7 +90,7 @@ impl Connection {
         loop {
             let read = tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return End::Stopped,
+                () = stopped(stop) => return End::Stopped,
                 () = sleep_until(flush_at), if flush_at.is_some() => None,
                 read = self.read_some(stream) => Some(read),
                 () = sleep_until(idle_at), if idle_at.is_some() => return End::Idle,
@@ -156,11 +156,5 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.handover.shared.waits(self.waiting, 0);
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    if let Some(at) = at {
-        tokio::time::sleep_until(at).await;
     }
 }

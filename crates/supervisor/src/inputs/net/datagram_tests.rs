@@ -3,37 +3,28 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UdpSocket, UnixDatagram, UnixStream};
-use tokio::time::timeout;
 
-use super::rig::{Rig, SOON, free_port};
+use super::opened::NetInput;
+use super::rig::{Rig, anywhere};
 use crate::config::checked::{
     DatagramFraming, StreamFraming, StreamSettings, SyslogInput, SyslogTransport, UdpInput, UnixInput,
     UnixSocket, Zone,
 };
-use crate::inputs::{run_syslog, run_udp, run_unix};
+use crate::inputs::{InputError, syslog, udp, unix};
 
 async fn udp(room: usize, max_line: usize, framing: DatagramFraming, receive_buffer: usize) -> (Rig, UdpSocket) {
-    let listen = free_port().await;
-    let config = UdpInput { listen, framing, receive_buffer };
-    let rig = Rig::start(room, max_line, |ctx| run_udp(config, ctx));
-    (rig, peer_of(listen).await)
+    let config = UdpInput { listen: anywhere(), framing, receive_buffer };
+    let opened = udp::open(&"in".into(), &config).unwrap();
+    let peer = peer_of(opened.address()).await;
+    (Rig::start(room, max_line, opened), peer)
 }
 
-/// Somebody whose datagrams arrive: nobody tells when a socket is there.
-async fn peer_of(listen: SocketAddr) -> UdpSocket {
+async fn peer_of(address: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    socket.connect(listen).await.unwrap();
-    let bound = async {
-        // Refused until somebody listens. An empty datagram holds no event.
-        while socket.send(b"").await.is_err() || socket.send(b"").await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(SOON, bound).await.unwrap();
+    socket.connect(address).await.unwrap();
     socket
 }
 
@@ -94,14 +85,14 @@ async fn what_the_kernel_drops_while_outputs_wait_is_counted() {
 
 #[tokio::test]
 async fn syslog_of_many_peers_is_one_chunk_of_objects() {
-    let listen = free_port().await;
     let config = SyslogInput {
-        listen,
+        listen: anywhere(),
         transport: SyslogTransport::Udp { receive_buffer: 0 },
         timezone: Zone::Fixed { minutes_east: 0 },
     };
-    let mut rig = Rig::start(8, 1000, |ctx| run_syslog(config, ctx));
-    let (one, other) = (peer_of(listen).await, peer_of(listen).await);
+    let opened = syslog::open(&"in".into(), config).unwrap();
+    let (one, other) = (peer_of(opened.address()).await, peer_of(opened.address()).await);
+    let mut rig = Rig::start(8, 1000, opened);
     one.send(b"<13>1 2026-11-24T12:00:00Z h a - - - m").await.unwrap();
     other.send(b"no syslog \xff").await.unwrap();
     let messages = rig.messages(2).await;
@@ -113,9 +104,12 @@ async fn syslog_of_many_peers_is_one_chunk_of_objects() {
     rig.finish().await;
 }
 
+fn open_unix(path: &Path, mode: u32, socket: UnixSocket) -> Result<NetInput, InputError> {
+    unix::open(&"in".into(), UnixInput { path: path.to_owned(), mode, socket })
+}
+
 fn unix(path: &Path, mode: u32, socket: UnixSocket) -> Rig {
-    let config = UnixInput { path: path.to_owned(), mode, socket };
-    Rig::start(8, 100, |ctx| run_unix(config, ctx))
+    Rig::start(8, 100, open_unix(path, mode, socket).unwrap())
 }
 
 fn connections() -> UnixSocket {
@@ -129,15 +123,7 @@ fn path() -> (tempfile::TempDir, PathBuf) {
 }
 
 async fn connect(path: &Path) -> UnixStream {
-    let connected = async {
-        loop {
-            match UnixStream::connect(path).await {
-                Ok(stream) => return stream,
-                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        }
-    };
-    timeout(SOON, connected).await.unwrap()
+    UnixStream::connect(path).await.unwrap()
 }
 
 #[tokio::test]
@@ -150,8 +136,7 @@ async fn a_unix_socket_has_its_permissions_and_is_gone_after_the_stop() {
             UnixSocket::Stream(_) => connect(&path).await.write_all(b"one\ntwo").await.unwrap(),
             UnixSocket::Datagram => {
                 let peer = UnixDatagram::unbound().unwrap();
-                let sent = async { while peer.send_to(b"one\n", &path).await.is_err() { tokio::time::sleep(Duration::from_millis(5)).await } };
-                timeout(SOON, sent).await.unwrap();
+                peer.send_to(b"one\n", &path).await.unwrap();
                 peer.send_to(b"two", &path).await.unwrap();
             }
         }
@@ -169,15 +154,13 @@ async fn only_the_socket_of_a_process_that_is_gone_is_replaced() {
     let mut rig = unix(&path, 0o600, connections());
     connect(&path).await.write_all(b"one\n").await.unwrap();
     assert_eq!(rig.messages(1).await, ["one"]);
-    let refused = |expected: &'static str, socket| {
-        let mut second = unix(&path, 0o600, socket);
-        async move {
-            let error = second.ended().await.unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
-        }
+    let refused = |path: &Path, expected: &str, socket| {
+        let error = open_unix(path, 0o600, socket).map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("input in: cannot listen on {}: ", path.display())), "{error}");
+        assert!(error.contains(expected), "{error}");
     };
-    refused("another process listens there; stop it", connections()).await;
-    refused("another process listens there; stop it", UnixSocket::Datagram).await;
+    refused(&path, "another process listens there; stop it", connections());
+    refused(&path, "another process listens there; stop it", UnixSocket::Datagram);
     connect(&path).await.write_all(b"two\n").await.unwrap();
     assert_eq!(rig.messages(1).await, ["two"], "it was not disturbed");
     // Somebody else has put something there: it is not ours to remove.
@@ -185,12 +168,8 @@ async fn only_the_socket_of_a_process_that_is_gone_is_replaced() {
     std::fs::write(&path, "mine").unwrap();
     rig.finish().await;
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
-    refused("something else than a socket is there; move it away", connections()).await;
+    refused(&path, "something else than a socket is there; move it away", connections());
     std::fs::remove_file(&path).unwrap();
-    let long = path.with_file_name("x".repeat(120));
-    let error = unix(&long, 0o600, connections()).ended().await.unwrap_err().to_string();
-    assert!(error.contains("at most 107 bytes"), "{error}");
-    let nowhere = path.join("in.sock");
-    let error = unix(&nowhere, 0o600, connections()).ended().await.unwrap_err().to_string();
-    assert!(error.contains("create its directory"), "{error}");
+    refused(&path.with_file_name("x".repeat(120)), "at most 107 bytes", connections());
+    refused(&path.join("in.sock"), "create its directory", connections());
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::framing::{Decoder, Flaws};
 use super::gather::Gathered;
 use super::handover::Handover;
-use super::{CHUNK_BYTES_MAX, FLUSH_PERIOD, kernel_drops};
+use super::{CHUNK_BYTES_MAX, FLUSH_PERIOD, is_stopped, kernel_drops, sleep_until, stopped};
 use crate::chunk::Closed;
 use crate::config::checked::{DatagramFraming, StreamFraming};
 use crate::inputs::InputError;
@@ -76,9 +76,8 @@ pub(in crate::inputs) async fn receive(
     let Receiver { socket, handover, .. } = receiver;
     drop(socket);
     handover.finish().await;
-    let is_stopped = *stop.borrow() || stop.has_changed().is_err();
     match result {
-        Err(Closed) if !is_stopped => Err(InputError::OutputsClosed { input }),
+        Err(Closed) if !is_stopped(&stop) => Err(InputError::OutputsClosed { input }),
         _ => Ok(()),
     }
 }
@@ -119,7 +118,7 @@ impl Receiver {
         loop {
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                () = stopped(stop) => return Ok(()),
                 () = sleep_until(flush_at), if flush_at.is_some() => {
                     flush_at = None;
                     self.flush().await?;
@@ -307,11 +306,5 @@ impl Socket {
             Self::Udp(socket) => fstat(socket).ok().map(|stat| stat.st_ino),
             Self::Unix(_) => None,
         }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    if let Some(at) = at {
-        tokio::time::sleep_until(at).await;
     }
 }

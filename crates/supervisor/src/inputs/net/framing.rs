@@ -101,11 +101,6 @@ impl Decoder {
         self.state = State::Begin;
     }
 
-    /// Bytes that are held until the rest of their message comes.
-    pub(in crate::inputs) fn held(&self) -> usize {
-        self.partial.capacity()
-    }
-
     /// What was wrong with messages since this was asked last.
     pub(in crate::inputs) fn take_flaws(&mut self) -> Flaws {
         std::mem::take(&mut self.flaws)

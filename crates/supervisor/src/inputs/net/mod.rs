@@ -6,7 +6,7 @@
 //!
 //! [`framing`] tells where a message ends and is pure; [`gather`] collects messages to chunks; [`handover`] gives chunks
 //! to the outputs and waits for what became of them; [`connection`] and [`datagrams`] read; [`accept`] lets connections
-//! in; [`bind`] gets the address.
+//! in; [`bind`] gets the address or the socket, and [`opened`] runs what has one.
 
 pub(super) mod accept;
 pub(super) mod bind;
@@ -16,14 +16,34 @@ pub(super) mod framing;
 pub(super) mod gather;
 pub(super) mod handover;
 mod kernel_drops;
+pub(super) mod opened;
 
 use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Bytes of a chunk, unless a single message is longer.
 const CHUNK_BYTES_MAX: usize = 256 << 10;
 
 /// How long whole messages wait for more.
 const FLUSH_PERIOD: Duration = Duration::from_millis(100);
+
+/// Waits until the input shall stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that nobody can stop it any more, which is the end, too.
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
+    *stop.borrow() || stop.has_changed().is_err()
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at).await;
+    }
+}
 
 #[cfg(test)]
 mod datagram_tests;

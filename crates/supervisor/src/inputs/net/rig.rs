@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::chunk::{Chunk, Codec, Fanout};
+use super::opened::NetInput;
 use crate::inputs::{InputContext, InputCounters, InputError};
 
 /// Nothing here takes longer on a machine that is not stuck.
@@ -21,11 +22,8 @@ pub(in crate::inputs) struct Rig {
 }
 
 impl Rig {
-    /// Starts what `run` makes of a context, with `room` for so many chunks.
-    pub(in crate::inputs) fn start<F>(room: usize, max_line: usize, run: impl FnOnce(InputContext) -> F) -> Self
-    where
-        F: Future<Output = Result<(), InputError>> + Send + 'static,
-    {
+    /// Runs an input, with `room` for so many chunks.
+    pub(in crate::inputs) fn start(room: usize, max_line: usize, opened: NetInput) -> Self {
         let (tx, chunks) = mpsc::channel(room);
         let (stop, stopped) = watch::channel(false);
         let counters = Arc::new(InputCounters::default());
@@ -38,7 +36,7 @@ impl Rig {
             counters: Arc::clone(&counters),
             positions_dir: "unused".into(),
         };
-        Self { chunks, counters, stop, running: tokio::spawn(run(ctx)) }
+        Self { chunks, counters, stop, running: tokio::spawn(opened.run(ctx)) }
     }
 
     /// The messages of the next chunk, with the host that they come from; `None` at the end.
@@ -100,8 +98,7 @@ impl Rig {
     }
 }
 
-/// A port of the loopback address that was free a moment ago.
-pub(in crate::inputs) async fn free_port() -> std::net::SocketAddr {
-    let probe = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    probe.local_addr().unwrap()
+/// An address of this machine; the system chooses the port.
+pub(in crate::inputs) fn anywhere() -> std::net::SocketAddr {
+    ([127, 0, 0, 1], 0).into()
 }

@@ -8,30 +8,22 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::rig::{Rig, SOON, free_port};
+use super::rig::{Rig, SOON, anywhere};
 use crate::config::checked::{StreamFraming, StreamSettings, TcpInput};
-use crate::inputs::{InputError, run_tcp};
+use crate::inputs::InputError;
+use crate::inputs::tcp::open;
 
-async fn tcp(room: usize, max_line: usize, change: impl FnOnce(&mut StreamSettings)) -> (Rig, SocketAddr) {
-    let listen = free_port().await;
+fn tcp(room: usize, max_line: usize, change: impl FnOnce(&mut StreamSettings)) -> (Rig, SocketAddr) {
     let mut stream =
         StreamSettings { framing: StreamFraming::Lines, connections_max: 8, idle_timeout: None };
     change(&mut stream);
-    let config = TcpInput { listen, tls: None, stream };
-    (Rig::start(room, max_line, |ctx| run_tcp(config, ctx)), listen)
+    let opened = open(&"in".into(), TcpInput { listen: anywhere(), tls: None, stream }).unwrap();
+    let address = opened.address();
+    (Rig::start(room, max_line, opened), address)
 }
 
 async fn connect(address: SocketAddr) -> TcpStream {
-    let connected = async {
-        loop {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return stream,
-                // It may not listen yet.
-                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        }
-    };
-    timeout(SOON, connected).await.unwrap()
+    TcpStream::connect(address).await.unwrap()
 }
 
 /// Whether the other side has closed the connection.
@@ -44,7 +36,7 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
 
 #[tokio::test]
 async fn messages_come_with_their_peer_and_a_last_one_without_line_end() {
-    let (mut rig, address) = tcp(8, 100, |_| ()).await;
+    let (mut rig, address) = tcp(8, 100, |_| ());
     let mut peer = connect(address).await;
     peer.write_all(b"one\r\ntwo\nthr").await.unwrap();
     let (host, messages) = rig.next().await.unwrap();
@@ -59,7 +51,7 @@ async fn messages_come_with_their_peer_and_a_last_one_without_line_end() {
 
 #[tokio::test]
 async fn a_stop_hands_on_what_was_read_frees_the_port_and_waits_for_receipts() {
-    let (mut rig, address) = tcp(8, 100, |_| ()).await;
+    let (mut rig, address) = tcp(8, 100, |_| ());
     let mut peer = connect(address).await;
     peer.write_all(b"one\nhalf").await.unwrap();
     let chunk = timeout(SOON, rig.chunks.recv()).await.unwrap().unwrap();
@@ -77,7 +69,7 @@ async fn a_stop_hands_on_what_was_read_frees_the_port_and_waits_for_receipts() {
 #[tokio::test]
 async fn one_more_connection_than_allowed_is_refused() {
     const MORE: u64 = 1_000;
-    let (mut rig, address) = tcp(8, 100, |stream| stream.connections_max = 2).await;
+    let (mut rig, address) = tcp(8, 100, |stream| stream.connections_max = 2);
     let (mut first, second) = (connect(address).await, connect(address).await);
     rig.counted(|counters| &counters.connections, 2).await;
     for _ in 0..MORE {
@@ -95,7 +87,7 @@ async fn one_more_connection_than_allowed_is_refused() {
 
 #[tokio::test]
 async fn outputs_that_are_slow_hold_up_the_sender_and_nothing_is_lost() {
-    let (mut rig, address) = tcp(1, 100, |_| ()).await;
+    let (mut rig, address) = tcp(1, 100, |_| ());
     let mut peer = connect(address).await;
     let line = "x".repeat(99) + "\n";
     let sender = tokio::spawn(async move {
@@ -122,7 +114,7 @@ async fn outputs_that_are_slow_hold_up_the_sender_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn connections_take_turns() {
-    let (mut rig, address) = tcp(1, 100, |_| ()).await;
+    let (mut rig, address) = tcp(1, 100, |_| ());
     let loud = connect(address).await;
     let flood = tokio::spawn(async move {
         let mut loud = loud;
@@ -143,7 +135,7 @@ async fn connections_take_turns() {
 
 #[tokio::test]
 async fn an_endless_line_takes_no_memory_and_is_cut() {
-    let (mut rig, address) = tcp(8, 64, |_| ()).await;
+    let (mut rig, address) = tcp(8, 64, |_| ());
     let mut peer = connect(address).await;
     let endless = vec![b'x'; 1 << 20];
     for _ in 0..16 {
@@ -158,7 +150,7 @@ async fn an_endless_line_takes_no_memory_and_is_cut() {
 
 #[tokio::test]
 async fn a_length_that_is_none_ends_the_connection() {
-    let (mut rig, address) = tcp(8, 100, |stream| stream.framing = StreamFraming::OctetCounted).await;
+    let (mut rig, address) = tcp(8, 100, |stream| stream.framing = StreamFraming::OctetCounted);
     let mut peer = connect(address).await;
     peer.write_all(b"7 t\nwo li3 one99999999999 x").await.unwrap();
     assert_eq!(rig.messages(2).await, ["t\nwo li", "one"]);
@@ -169,7 +161,7 @@ async fn a_length_that_is_none_ends_the_connection() {
 
 #[tokio::test]
 async fn a_connection_that_is_idle_is_closed_if_asked_for() {
-    let (rig, address) = tcp(8, 100, |stream| stream.idle_timeout = Some(Duration::from_millis(50))).await;
+    let (rig, address) = tcp(8, 100, |stream| stream.idle_timeout = Some(Duration::from_millis(50)));
     let mut peer = connect(address).await;
     assert!(is_closed(&mut peer).await);
     rig.finish().await;
@@ -177,21 +169,10 @@ async fn a_connection_that_is_idle_is_closed_if_asked_for() {
 
 #[tokio::test]
 async fn outputs_that_have_ended_are_an_error_for_connections_that_are_idle_too() {
-    let (mut rig, address) = tcp(8, 100, |_| ()).await;
+    let (mut rig, address) = tcp(8, 100, |_| ());
     let (mut peer, _idle) = (connect(address).await, connect(address).await);
     rig.counted(|counters| &counters.connections, 2).await;
     rig.chunks.close();
     peer.write_all(b"one\n").await.unwrap();
     assert!(matches!(rig.ended().await, Err(InputError::OutputsClosed { .. })));
-}
-
-#[tokio::test]
-async fn an_address_that_is_taken_is_named_with_what_to_do() {
-    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let listen = taken.local_addr().unwrap();
-    let stream = StreamSettings { framing: StreamFraming::Lines, connections_max: 1, idle_timeout: None };
-    let mut rig = Rig::start(1, 100, |ctx| run_tcp(TcpInput { listen, tls: None, stream }, ctx));
-    let error = rig.ended().await.unwrap_err().to_string();
-    assert!(error.starts_with(&format!("input in: cannot listen on {listen} (TCP): ")), "{error}");
-    assert!(error.contains(&format!("`ss -lnp 'sport = :{}'` names it", listen.port())), "{error}");
 }

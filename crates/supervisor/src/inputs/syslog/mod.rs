@@ -5,22 +5,26 @@
 mod event;
 mod time;
 
+use std::sync::Arc;
+
 use super::net::handover::Shape;
-use super::{InputContext, InputError, tcp, udp};
+use super::net::opened::NetInput;
+use super::{InputError, tcp, udp};
 use crate::config::checked::{DatagramFraming, SyslogInput, SyslogTransport};
 
 pub(super) use event::SyslogEvents;
 
-/// Takes syslog messages until told to stop.
+/// Takes the address of an input.
 ///
 /// # Errors
-/// When the address or the certificate cannot be used, or no output takes events any more.
-pub async fn run_syslog(config: SyslogInput, ctx: InputContext) -> Result<(), InputError> {
-    let shape = Shape::Syslog(SyslogEvents::new(config.timezone));
-    match config.transport {
+/// [`InputError::Listen`] and [`InputError::Tls`]
+pub(super) fn open(input: &Arc<str>, config: SyslogInput) -> Result<NetInput, InputError> {
+    let SyslogInput { listen, transport, timezone } = config;
+    let shape = Shape::Syslog(SyslogEvents::new(timezone));
+    match transport {
         SyslogTransport::Udp { receive_buffer } => {
-            udp::run(config.listen, receive_buffer, DatagramFraming::Message, shape, ctx).await
+            udp::open_as(shape, input, listen, receive_buffer, DatagramFraming::Message)
         }
-        SyslogTransport::Tcp { stream, tls } => tcp::run(config.listen, tls, &stream, shape, ctx).await,
+        SyslogTransport::Tcp { stream, tls } => tcp::open_as(shape, input, listen, tls, stream),
     }
 }
