@@ -58,7 +58,9 @@ pub(super) fn zone(text: &str) -> Result<Zone, Fault> {
         "UTC" | "utc" | "Z" => return fixed(0),
         _ => {}
     }
-    let part = |digits: &str, most| digits.len() == 2 && digits.parse::<i16>().is_ok_and(|number| number <= most);
+    let part = |digits: &str, most| {
+        digits.len() == 2 && digits.parse::<u16>().is_ok_and(|number| !digits.starts_with('+') && number <= most)
+    };
     let distance = text.strip_prefix(['+', '-']).and_then(|distance| distance.split_once(':'));
     match distance {
         Some((hours, minutes)) if part(hours, 23) && part(minutes, 59) => {
@@ -148,7 +150,7 @@ mod tests {
             assert_eq!(zone(text).unwrap(), Zone::Fixed { minutes_east: expected }, "{text}");
         }
         assert_eq!(zone("local").unwrap(), Zone::Local);
-        for bad in ["", "+2:00", "02:00", "+24:00", "+02:60", "Europe/Berlin", "+-2:00"] {
+        for bad in ["", "+2:00", "02:00", "+24:00", "+02:60", "Europe/Berlin", "+-2:00", "++2:00"] {
             assert!(zone(bad).is_err(), "{bad}");
         }
         assert_eq!(mode("0660").unwrap(), 0o660);

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::fstat;
 use rustix::net::sockopt::socket_recv_buffer_size;
+use rustix::net::{RecvFlags, recvfrom};
 use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -67,6 +68,7 @@ pub(in crate::inputs) async fn receive(
         handover,
         peers: Peers::default(),
         pause_until: None,
+        is_at_end: false,
     };
     let mut result = receiver.until_stopped(&mut stop).await;
     if result.is_ok() {
@@ -92,6 +94,8 @@ struct Receiver {
     drops: Option<Drops>,
     /// Receiving has failed; it is tried again then.
     pause_until: Option<Instant>,
+    /// Only what has arrived already is taken.
+    is_at_end: bool,
 }
 
 /// What ended a run of datagrams.
@@ -146,7 +150,12 @@ impl Receiver {
     /// Takes a run of datagrams, and tells what ended it.
     fn take_run(&mut self) -> Run {
         for _ in 0..RUN_MAX {
-            match self.socket.try_receive(&mut self.buffer) {
+            let received = if self.is_at_end {
+                self.socket.receive_now(&mut self.buffer)
+            } else {
+                self.socket.try_receive(&mut self.buffer)
+            };
+            match received {
                 Ok((len, ip)) => self.take(len, ip),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Run::Dry,
                 Err(error) => {
@@ -203,6 +212,7 @@ impl Receiver {
 
     /// Takes what has arrived before the stop: at most what the kernel holds for the socket.
     async fn take_arrived(&mut self) -> Result<(), Closed> {
+        self.is_at_end = true;
         let (most, mut taken) = (self.socket.buffer_bytes(), 0);
         let mut run = Run::Long;
         while run != Run::Dry && taken < most {
@@ -291,6 +301,16 @@ impl Socket {
             }
             Self::Unix(socket) => Ok((socket.try_recv(buffer)?, None)),
         }
+    }
+
+    /// As [`try_receive`](Self::try_receive), but asks the kernel even where the event loop knows of nothing yet.
+    fn receive_now(&self, buffer: &mut [u8]) -> io::Result<(usize, Option<IpAddr>)> {
+        let (len, _, from) = match self {
+            Self::Udp(socket) => recvfrom(socket, buffer, RecvFlags::DONTWAIT)?,
+            Self::Unix(socket) => recvfrom(socket, buffer, RecvFlags::DONTWAIT)?,
+        };
+        let ip = from.and_then(|from| SocketAddr::try_from(from).ok()).map(|from| from.ip().to_canonical());
+        Ok((len, ip))
     }
 
     fn buffer_bytes(&self) -> usize {
