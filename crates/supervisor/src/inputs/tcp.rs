@@ -33,6 +33,6 @@ pub(super) fn open_as(
     // Neither lines nor syslog have a name to agree on in the handshake.
     let tls = tls.map(|files| ServerTls::new(Arc::clone(input), files, &[])).transpose().map_err(unusable)?;
     let listener = listen::tcp(input, listen)?;
-    let port = listener.local_addr().unwrap_or(listen).port();
-    Ok(NetInput { source: format!("tcp:{port}"), shape, way: Way::Tcp(listener, tls, stream) })
+    let address = listener.local_addr().unwrap_or(listen);
+    Ok(NetInput { source: format!("{}://{address}", shape.scheme("tcp")), shape, way: Way::Tcp(listener, tls, stream) })
 }

@@ -29,6 +29,6 @@ pub(super) fn open_as(
     framing: DatagramFraming,
 ) -> Result<NetInput, InputError> {
     let socket = bind::udp(input, listen, receive_buffer)?;
-    let port = socket.local_addr().unwrap_or(listen).port();
-    Ok(NetInput { source: format!("udp:{port}"), shape, way: Way::Udp(socket, framing) })
+    let address = socket.local_addr().unwrap_or(listen);
+    Ok(NetInput { source: format!("{}://{address}", shape.scheme("udp")), shape, way: Way::Udp(socket, framing) })
 }

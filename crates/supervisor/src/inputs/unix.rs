@@ -29,5 +29,5 @@ pub(super) fn open(input: &Arc<str>, config: UnixInput) -> Result<NetInput, Inpu
             Way::UnixDatagram(socket, guard)
         }
     };
-    Ok(NetInput { source: format!("unix:{}", path.display()), shape: Shape::AsItIs, way })
+    Ok(NetInput { source: format!("unix://{}", path.display()), shape: Shape::AsItIs, way })
 }

@@ -71,7 +71,7 @@ impl InputKind {
         }
     }
 
-    /// The word for it in the configuration.
+    /// The word for it: `type` in the configuration.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

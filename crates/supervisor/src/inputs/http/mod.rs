@@ -17,7 +17,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::tls::ServerTls;
 use super::{InputContext, InputError, listen};
-use crate::chunk::Fanout;
+use crate::ways::Fanout;
 use crate::config::checked::HttpInput;
 use budget::{Budget, Pressure};
 use log::RefusalLog;
@@ -92,6 +92,7 @@ pub async fn run_http(opened: HttpListener, ctx: InputContext) -> Result<(), Inp
         config,
     });
     tracing::info!(input = &*shared.input, address = %opened.address, tls = opened.tls.is_some(), "listening");
+    ctx.started.tell();
     let mut connections = JoinSet::new();
     let ended = loop {
         tokio::select! {
@@ -110,7 +111,7 @@ pub async fn run_http(opened: HttpListener, ctx: InputContext) -> Result<(), Inp
     drop(listener);
     if ended.is_ok() {
         // Whoever is handing events on comes to an end first.
-        *shared.out.lock().await = Fanout::new(Vec::new());
+        *shared.out.lock().await = Fanout::none();
         while let Some(ended) = connections.join_next().await {
             note_panic(ended);
         }

@@ -21,7 +21,8 @@ use super::outcome::Outcome;
 use super::refusal::Refusal;
 use super::response;
 use super::stopped;
-use crate::chunk::{Chunk, Closed, Codec, Fanout, Framing, Receipt};
+use crate::chunk::{Chunk, Codec, Framing, Receipt};
+use crate::ways::{Closed, Fanout};
 use crate::config::checked::HttpInput;
 use crate::inputs::InputCounters;
 

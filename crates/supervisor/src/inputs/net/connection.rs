@@ -16,7 +16,7 @@ use super::framing::{BadLength, Decoder};
 use super::gather::Gathered;
 use super::handover::Handover;
 use super::{CHUNK_BYTES_MAX, FLUSH_PERIOD, sleep_until, stopped};
-use crate::chunk::Closed;
+use crate::ways::Closed;
 
 /// Bytes of one read.
 const READ_BYTES_MAX: usize = 32 << 10;

@@ -17,10 +17,10 @@ use super::framing::{Decoder, Flaws};
 use super::gather::Gathered;
 use super::handover::Handover;
 use super::{CHUNK_BYTES_MAX, FLUSH_PERIOD, is_stopped, kernel_drops, sleep_until, stopped};
-use crate::chunk::Closed;
 use crate::config::checked::{DatagramFraming, StreamFraming};
 use crate::inputs::InputError;
 use crate::inputs::lines::cut_at_character;
+use crate::ways::Closed;
 
 /// Datagrams that are taken before anything else is looked at.
 const RUN_MAX: usize = 256;

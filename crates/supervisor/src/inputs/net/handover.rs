@@ -4,14 +4,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::framing::Flaws;
 use super::gather::Gathered;
-use crate::chunk::{Chunk, Closed, Codec, Fanout, Receipt};
+use super::stopped;
+use crate::chunk::{Chunk, Codec, Receipt};
 use crate::failure_log::FailureLog;
 use crate::inputs::syslog::SyslogEvents;
 use crate::inputs::{InputContext, InputCounters};
+use crate::ways::{Closed, Fanout};
 
 /// Bytes that wait to be handed on in all connections of an input, from which on none waits for more.
 const WAITING_BYTES_MAX: usize = 4 << 20;
@@ -25,10 +27,21 @@ pub(in crate::inputs) enum Shape {
     Syslog(SyslogEvents),
 }
 
+impl Shape {
+    /// How the source of events begins that come in this shape over this protocol: as the input's type.
+    pub(in crate::inputs) fn scheme(&self, protocol: &'static str) -> &'static str {
+        match self {
+            Self::AsItIs => protocol,
+            Self::Syslog(_) => "syslog",
+        }
+    }
+}
+
 /// The way of everything that an input reads; each of its connections has one.
 #[derive(Debug, Clone)]
 pub(in crate::inputs) struct Handover {
     out: Fanout,
+    stop: watch::Receiver<bool>,
     pub(in crate::inputs) shared: Arc<Shared>,
 }
 
@@ -72,7 +85,7 @@ impl Handover {
             receipts: Arc::default(),
             waiting: AtomicUsize::new(0),
         };
-        Self { out: ctx.out, shared: Arc::new(shared) }
+        Self { out: ctx.out, stop: ctx.stop, shared: Arc::new(shared) }
     }
 
     /// Hands on what was gathered from a peer; waits while the outputs have no room. Must not be given up before it is
@@ -87,6 +100,13 @@ impl Handover {
     ) -> Result<(), Closed> {
         if gathered.is_empty() {
             return Ok(());
+        }
+        // A reload may have taken the last output away, and may bring another.
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            room = self.out.room() => room?,
+            () = stopped(&mut stop) => {}
         }
         let (events, (data, framing)) = (gathered.count(), gathered.take());
         let shared = &self.shared;
@@ -107,7 +127,7 @@ impl Handover {
 
     /// Lets the outputs see the end, once every other copy of this is gone, and waits for what is on its way.
     pub(in crate::inputs) async fn finish(self) {
-        let Self { out, shared } = self;
+        let Self { out, shared, .. } = self;
         drop(out);
         shared.receipts.all_back().await;
         let lost = shared.receipts.lost.load(Ordering::Acquire);

@@ -47,6 +47,7 @@ impl NetInput {
         let input = Arc::clone(&ctx.input);
         let unwatched = |source: io::Error| InputError::Thread { input: Arc::clone(&input), source };
         tracing::info!(input = &*input, address = way.address(&source), source, "listening");
+        ctx.started.tell();
         let (max_message, stop) = (ctx.max_line, ctx.stop.clone());
         let handover = Handover::new(ctx, &source, shape);
         match way {

@@ -7,9 +7,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::chunk::{Chunk, Codec, Fanout};
+use crate::chunk::{Chunk, Codec};
 use super::opened::NetInput;
 use crate::inputs::{InputContext, InputCounters, InputError};
+use crate::ways::{Fanout, Way};
 
 /// Nothing here takes longer on a machine that is not stuck.
 pub(in crate::inputs) const SOON: Duration = Duration::from_secs(60);
@@ -31,9 +32,10 @@ impl Rig {
             input: "in".into(),
             codec: Codec::Text,
             max_line,
-            out: Fanout::new(vec![tx]),
+            out: Fanout::fixed([Way { output: "main".into(), chunks: tx }]),
             stop: stopped,
             counters: Arc::clone(&counters),
+            started: crate::inputs::Started::new().0,
             positions_dir: "unused".into(),
         };
         Self { chunks, counters, stop, running: tokio::spawn(opened.run(ctx)) }
