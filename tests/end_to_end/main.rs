@@ -21,3 +21,4 @@ mod reshard;
 mod role;
 mod secrets;
 mod service;
+mod streams;

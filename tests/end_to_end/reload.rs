@@ -167,7 +167,8 @@ async fn outputs_take_the_events_of_their_inputs_and_do_not_wait_for_each_other(
     world.stop().await;
     let queued = |said: &Said| {
         let number = |name: &str| said.fields.get(name).and_then(serde_json::Value::as_u64);
-        said.fields.get("output").is_some_and(|output| output == "down") && number("spooled_batches") > Some(0)
+        said.fields.get("output").is_some_and(|output| output == "down")
+            && number("spooled_batches") > Some(0)
     };
     assert!(world.said.iter().any(queued), "{:#?}", world.said);
 }

@@ -59,7 +59,8 @@ pub(super) fn zone(text: &str) -> Result<Zone, Fault> {
         _ => {}
     }
     let part = |digits: &str, most| {
-        digits.len() == 2 && digits.parse::<u16>().is_ok_and(|number| !digits.starts_with('+') && number <= most)
+        digits.len() == 2
+            && digits.parse::<u16>().is_ok_and(|number| !digits.starts_with('+') && number <= most)
     };
     let distance = text.strip_prefix(['+', '-']).and_then(|distance| distance.split_once(':'));
     match distance {
@@ -86,7 +87,10 @@ pub(super) fn mode(text: &str) -> Result<u32, Fault> {
     let is_octal = matches!(text.len(), 3 | 4) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     match u32::from_str_radix(text, 8) {
         Ok(mode) if is_octal && mode <= 0o777 => Ok(mode),
-        _ => Err(Fault::new("is no permission of a file", "write three octal digits after a 0, such as \"0660\"")),
+        _ => Err(Fault::new(
+            "is no permission of a file",
+            "write three octal digits after a 0, such as \"0660\"",
+        )),
     }
 }
 
@@ -156,7 +160,10 @@ mod tests {
         assert_eq!(mode("0660").unwrap(), 0o660);
         assert_eq!(mode("777").unwrap(), 0o777);
         for bad in ["", "66", "0680", "4755", "rw-rw----", "+66"] {
-            check(check_mode(bad), "is no permission of a file; write three octal digits after a 0, such as \"0660\"");
+            check(
+                check_mode(bad),
+                "is no permission of a file; write three octal digits after a 0, such as \"0660\"",
+            );
         }
     }
 

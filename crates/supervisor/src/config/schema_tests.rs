@@ -31,7 +31,9 @@ fn with(group: &Group, line: Option<String>) -> String {
         (_, None) => {}
         ("top", Some(line)) => top = line,
         ("secret", Some(line)) => top = format!("secrets:\n  kinesis:\n    {line}"),
-        ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin", Some(line)) => of_input = format!("\n    {line}"),
+        ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin", Some(line)) => {
+            of_input = format!("\n    {line}")
+        }
         ("tls", Some(line)) => of_input = format!("\n      {line}"),
         ("kinesis", Some(line)) => of_output = format!("\n    {line}"),
         (section, Some(line)) => of_output = format!("\n    {section}:\n      {line}"),

@@ -142,7 +142,8 @@ impl Words for Transport {
     const WORDS: &'static [(&'static str, Self)] = &[("udp", Self::Udp), ("tcp", Self::Tcp)];
 
     fn refuse(word: &str) -> Option<Fault> {
-        (word == "tls").then(|| Fault::new("is not a word known here", "write `tcp`, and a section `tls` beside it"))
+        (word == "tls")
+            .then(|| Fault::new("is not a word known here", "write `tcp`, and a section `tls` beside it"))
     }
 }
 
@@ -155,8 +156,7 @@ pub(super) enum SocketKind {
 }
 
 impl Words for SocketKind {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("stream", Self::Stream), ("datagram", Self::Datagram)];
+    const WORDS: &'static [(&'static str, Self)] = &[("stream", Self::Stream), ("datagram", Self::Datagram)];
 }
 
 /// The `type` of an output.

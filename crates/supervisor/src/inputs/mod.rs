@@ -32,7 +32,7 @@ pub mod tls;
 mod udp;
 mod unix;
 
-pub use counters::InputCounters;
+pub use counters::{Count, InputCounters};
 pub use error::InputError;
 pub use file::run_file;
 pub use http::{HttpListener, Outcome, RequestCounters, run_http};

@@ -34,5 +34,9 @@ pub(super) fn open_as(
     let tls = tls.map(|files| ServerTls::new(Arc::clone(input), files, &[])).transpose().map_err(unusable)?;
     let listener = listen::tcp(input, listen)?;
     let address = listener.local_addr().unwrap_or(listen);
-    Ok(NetInput { source: format!("{}://{address}", shape.scheme("tcp")), shape, way: Way::Tcp(listener, tls, stream) })
+    Ok(NetInput {
+        source: format!("{}://{address}", shape.scheme("tcp")),
+        shape,
+        way: Way::Tcp(listener, tls, stream),
+    })
 }

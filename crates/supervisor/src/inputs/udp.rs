@@ -30,5 +30,9 @@ pub(super) fn open_as(
 ) -> Result<NetInput, InputError> {
     let socket = bind::udp(input, listen, receive_buffer)?;
     let address = socket.local_addr().unwrap_or(listen);
-    Ok(NetInput { source: format!("{}://{address}", shape.scheme("udp")), shape, way: Way::Udp(socket, framing) })
+    Ok(NetInput {
+        source: format!("{}://{address}", shape.scheme("udp")),
+        shape,
+        way: Way::Udp(socket, framing),
+    })
 }

@@ -14,8 +14,8 @@ mod network;
 pub use inputs::{FileInput, Input, InputKind, ReadFrom};
 pub use listen::{HttpInput, TlsFiles};
 pub use network::{
-    DatagramFraming, StreamFraming, StreamSettings, SyslogInput, SyslogTransport, TcpInput, UdpInput, UnixInput,
-    UnixSocket, Zone,
+    DatagramFraming, StreamFraming, StreamSettings, SyslogInput, SyslogTransport, TcpInput, UdpInput,
+    UnixInput, UnixSocket, Zone,
 };
 
 /// A whole configuration.

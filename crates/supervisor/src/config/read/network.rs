@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::listen::{address, tls};
 use crate::config::checked::{
-    StreamFraming, StreamSettings, SyslogInput, SyslogTransport, TcpInput, UdpInput, UnixInput, UnixSocket, Zone,
+    StreamFraming, StreamSettings, SyslogInput, SyslogTransport, TcpInput, UdpInput, UnixInput, UnixSocket,
+    Zone,
 };
 use crate::config::listen::{mode, zone};
 use crate::config::section::Section;
@@ -41,7 +42,12 @@ pub(super) fn syslog(section: &Section<'_>) -> Option<SyslogInput> {
         (tls(section), stream(section, StreamFraming::Auto), receive_buffer(section));
     let transport = match section.word("transport").unwrap_or_default() {
         Transport::Udp => {
-            refuse_unused(section, &of_tcp, "is for connections, and `transport` is `udp`", "write `transport: tcp`");
+            refuse_unused(
+                section,
+                &of_tcp,
+                "is for connections, and `transport` is `udp`",
+                "write `transport: tcp`",
+            );
             SyslogTransport::Udp { receive_buffer }
         }
         Transport::Tcp => {
@@ -62,7 +68,12 @@ pub(super) fn unix(section: &Section<'_>) -> Option<UnixInput> {
         SocketKind::Stream => UnixSocket::Stream(stream),
         SocketKind::Datagram => {
             let of_stream = ["framing", "max_connections", "idle_timeout"];
-            refuse_unused(section, &of_stream, "is for connections, and `socket` is `datagram`", "write `socket: stream`");
+            refuse_unused(
+                section,
+                &of_stream,
+                "is for connections, and `socket` is `datagram`",
+                "write `socket: stream`",
+            );
             UnixSocket::Datagram
         }
     };

@@ -178,8 +178,20 @@ impl Group {
 }
 
 /// The groups with settings of their own that are documented, the file itself first.
-pub(super) const GROUPS: &[&Group] =
-    &[
-    &TOP, &FILE, &HTTP, &TCP, &UDP, &SYSLOG, &UNIX, &STDIN, &TLS, &KINESIS, &AUTH, &ASSUME_ROLE, &PARTITION_KEY, &QUEUE,
+pub(super) const GROUPS: &[&Group] = &[
+    &TOP,
+    &FILE,
+    &HTTP,
+    &TCP,
+    &UDP,
+    &SYSLOG,
+    &UNIX,
+    &STDIN,
+    &TLS,
+    &KINESIS,
+    &AUTH,
+    &ASSUME_ROLE,
+    &PARTITION_KEY,
+    &QUEUE,
     &SECRET,
 ];

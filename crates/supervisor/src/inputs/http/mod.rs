@@ -17,8 +17,8 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::tls::ServerTls;
 use super::{InputContext, InputError, listen};
-use crate::ways::Fanout;
 use crate::config::checked::HttpInput;
+use crate::ways::Fanout;
 use budget::{Budget, Pressure};
 use log::RefusalLog;
 use request::Shared;

@@ -22,9 +22,9 @@ use super::refusal::Refusal;
 use super::response;
 use super::stopped;
 use crate::chunk::{Chunk, Codec, Framing, Receipt};
-use crate::ways::{Closed, Fanout};
 use crate::config::checked::HttpInput;
 use crate::inputs::InputCounters;
+use crate::ways::{Closed, Fanout};
 
 /// What all requests of an input share.
 pub(super) struct Shared {

@@ -54,7 +54,8 @@ pub(in crate::inputs) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), InputError> {
     let (halt, halted) = watch::channel(false);
-    let mut door = Door { settings, max_message, handover, halted, connections: JoinSet::new(), is_short: false };
+    let mut door =
+        Door { settings, max_message, handover, halted, connections: JoinSet::new(), is_short: false };
     let mut result = door.serve(&listener, &mut stop).await;
     drop(listener);
     halt.send_replace(true);
@@ -80,7 +81,11 @@ struct Door<'a> {
 type Ended = Result<(End, Option<Arc<str>>), tokio::task::JoinError>;
 
 impl Door<'_> {
-    async fn serve(&mut self, listener: &Listener, stop: &mut watch::Receiver<bool>) -> Result<(), InputError> {
+    async fn serve(
+        &mut self,
+        listener: &Listener,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), InputError> {
         loop {
             tokio::select! {
                 biased;
@@ -106,7 +111,8 @@ impl Door<'_> {
                 shared.counters.connection_errors.add(1);
                 if let Some(held_back) = shared.complaints.may_say("accept") {
                     tracing::error!(
-                        input = &*shared.input, held_back,
+                        input = &*shared.input,
+                        held_back,
                         "cannot take a connection: {error}; raise the limit on open files (ulimit -n, LimitNOFILE=)"
                     );
                 }
@@ -118,8 +124,11 @@ impl Door<'_> {
             shared.counters.connections_refused.add(1);
             if let Some(held_back) = shared.complaints.may_say("refused") {
                 tracing::warn!(
-                    input = &*shared.input, peer = peer.as_deref(), held_back,
-                    "a connection was refused: {} are open (max_connections)", self.connections.len()
+                    input = &*shared.input,
+                    peer = peer.as_deref(),
+                    held_back,
+                    "a connection was refused: {} are open (max_connections)",
+                    self.connections.len()
                 );
             }
             return;
@@ -147,7 +156,9 @@ impl Door<'_> {
                 shared.counters.framing_errors.add(1);
                 if let Some(held_back) = shared.complaints.may_say("framing") {
                     tracing::warn!(
-                        input = &*shared.input, peer, held_back,
+                        input = &*shared.input,
+                        peer,
+                        held_back,
                         "a connection was closed: {bad}; let the sender count octets, or set `framing: lines`"
                     );
                 }

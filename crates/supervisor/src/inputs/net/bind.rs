@@ -35,7 +35,9 @@ pub(in crate::inputs) fn udp(
         let got = usable(socket_recv_buffer_size(&socket).unwrap_or_default());
         if got < receive_buffer {
             tracing::warn!(
-                input = &**input, wanted = receive_buffer, got,
+                input = &**input,
+                wanted = receive_buffer,
+                got,
                 "the kernel allows a receive buffer of {got} bytes only: raise it with `sysctl net.core.rmem_max={receive_buffer}`, \
                  or lower `receive_buffer`"
             );
@@ -109,12 +111,14 @@ fn make_way(path: &Path) -> Result<(), (String, &'static str)> {
     }
     let probe = std::os::unix::net::UnixDatagram::unbound().and_then(|probe| probe.connect(path));
     match probe {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(|error| {
-            (
-                format!("the socket of a process that is gone cannot be removed: {error}"),
-                "remove it, or let the user that runs millpond write to its directory",
-            )
-        }),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|error| {
+                (
+                    format!("the socket of a process that is gone cannot be removed: {error}"),
+                    "remove it, or let the user that runs millpond write to its directory",
+                )
+            })
+        }
         // A socket for connections answers that it is of another type.
         _ => Err(("another process listens there".to_owned(), "stop it, or choose another path")),
     }

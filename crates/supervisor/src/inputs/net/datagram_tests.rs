@@ -15,7 +15,12 @@ use crate::config::checked::{
 };
 use crate::inputs::{InputError, syslog, udp, unix};
 
-async fn udp(room: usize, max_line: usize, framing: DatagramFraming, receive_buffer: usize) -> (Rig, UdpSocket) {
+async fn udp(
+    room: usize,
+    max_line: usize,
+    framing: DatagramFraming,
+    receive_buffer: usize,
+) -> (Rig, UdpSocket) {
     let config = UdpInput { listen: anywhere(), framing, receive_buffer };
     let opened = udp::open(&"in".into(), &config).unwrap();
     let peer = peer_of(opened.address()).await;
@@ -113,7 +118,11 @@ fn unix(path: &Path, mode: u32, socket: UnixSocket) -> Rig {
 }
 
 fn connections() -> UnixSocket {
-    UnixSocket::Stream(StreamSettings { framing: StreamFraming::Lines, connections_max: 8, idle_timeout: None })
+    UnixSocket::Stream(StreamSettings {
+        framing: StreamFraming::Lines,
+        connections_max: 8,
+        idle_timeout: None,
+    })
 }
 
 fn path() -> (tempfile::TempDir, PathBuf) {

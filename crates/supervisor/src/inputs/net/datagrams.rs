@@ -61,7 +61,7 @@ pub(in crate::inputs) async fn receive(
     };
     let mut receiver = Receiver {
         buffer: vec![0; bytes_max],
-        drops: socket.udp_inode().map(|inode| Drops { inode, counted: 0 }),
+        drops: socket.udp_inode().map(|inode| Drops { inode, counted: 0, unsaid: 0 }),
         socket,
         framing,
         max_message,
@@ -74,6 +74,7 @@ pub(in crate::inputs) async fn receive(
     if result.is_ok() {
         result = receiver.take_arrived().await;
     }
+    receiver.is_at_end = true;
     receiver.look_at_drops();
     let Receiver { socket, handover, .. } = receiver;
     drop(socket);
@@ -113,6 +114,8 @@ enum Run {
 struct Drops {
     inode: u64,
     counted: u64,
+    /// Of these, what the log does not say yet.
+    unsaid: u64,
 }
 
 impl Receiver {
@@ -235,20 +238,22 @@ impl Receiver {
         }
     }
 
+    /// Counts what the kernel has dropped since the last look, and says it now and then; at the end what is left to say.
     fn look_at_drops(&mut self) {
         let Some(drops) = &mut self.drops else { return };
         let Some(now) = kernel_drops::of_socket(drops.inode) else { return };
         let more = now.saturating_sub(drops.counted);
         drops.counted = now;
+        drops.unsaid += more;
         let shared = &self.handover.shared;
         shared.counters.datagrams_dropped.add(more);
-        if more > 0
-            && let Some(held_back) = shared.complaints.may_say("dropped")
-        {
+        if drops.unsaid > 0 && (self.is_at_end || shared.complaints.may_say("dropped").is_some()) {
+            let datagrams = std::mem::take(&mut drops.unsaid);
             tracing::warn!(
-                input = &*shared.input, datagrams = more, held_back,
-                "the kernel dropped {more} datagrams that were not read in time: the outputs are slower than the senders, \
-                 or `receive_buffer` is too small"
+                input = &*shared.input,
+                datagrams,
+                "the kernel dropped {datagrams} datagrams that were not read in time: the outputs are slower than the \
+                 senders, or `receive_buffer` is too small"
             );
         }
     }

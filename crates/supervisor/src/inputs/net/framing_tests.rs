@@ -86,7 +86,11 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
         "[0-9]{1,11} <?".prop_map(String::into_bytes),
         "[a-z<> 0-9]{0,12}".prop_map(String::into_bytes),
         prop::collection::vec(any::<u8>(), 0..20),
-        prop::collection::vec(any::<u8>(), 1..9).prop_map(|bytes| [format!("{} ", bytes.len()).into_bytes(), bytes].concat()),
+        prop::collection::vec(any::<u8>(), 1..9).prop_map(|bytes| [
+            format!("{} ", bytes.len()).into_bytes(),
+            bytes
+        ]
+        .concat()),
     ];
     prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
 }

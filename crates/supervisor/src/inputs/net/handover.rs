@@ -173,7 +173,10 @@ impl Shared {
             && let Some(held_back) = self.complaints.may_say("cut")
         {
             tracing::warn!(
-                input = &*self.input, peer, messages = flaws.cut, held_back,
+                input = &*self.input,
+                peer,
+                messages = flaws.cut,
+                held_back,
                 "messages are longer than max_line and were cut"
             );
         }

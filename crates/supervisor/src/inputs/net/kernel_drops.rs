@@ -4,7 +4,9 @@ use std::fs::read_to_string;
 
 /// Datagrams for the UDP socket of this inode that were dropped since it exists; `None` where nobody tells.
 pub(super) fn of_socket(inode: u64) -> Option<u64> {
-    ["/proc/self/net/udp", "/proc/self/net/udp6"].iter().find_map(|table| in_table(&read_to_string(table).ok()?, inode))
+    ["/proc/self/net/udp", "/proc/self/net/udp6"]
+        .iter()
+        .find_map(|table| in_table(&read_to_string(table).ok()?, inode))
 }
 
 //= https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html (read 2026-11); the columns behind the inode

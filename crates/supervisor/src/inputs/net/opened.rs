@@ -53,7 +53,8 @@ impl NetInput {
         match way {
             Way::Tcp(listener, tls, settings) => {
                 let listener = TcpListener::from_std(listener).map_err(unwatched)?;
-                serve(Listener::Tcp(listener, tls.map(Arc::new)), &settings, max_message, handover, stop).await
+                serve(Listener::Tcp(listener, tls.map(Arc::new)), &settings, max_message, handover, stop)
+                    .await
             }
             Way::UnixStream(socket, _path, settings) => {
                 let listener = UnixListener::from_std(socket.into()).map_err(unwatched)?;

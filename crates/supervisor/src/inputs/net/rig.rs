@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::chunk::{Chunk, Codec};
 use super::opened::NetInput;
+use crate::chunk::{Chunk, Codec};
 use crate::inputs::{InputContext, InputCounters, InputError};
 use crate::ways::{Fanout, Way};
 
@@ -44,7 +44,8 @@ impl Rig {
     /// The messages of the next chunk, with the host that they come from; `None` at the end.
     pub(in crate::inputs) async fn next(&mut self) -> Option<(Option<String>, Vec<String>)> {
         let chunk = timeout(SOON, self.chunks.recv()).await.expect("something happens")?;
-        let messages = chunk.messages().map(|message| String::from_utf8_lossy(message).into_owned()).collect();
+        let messages =
+            chunk.messages().map(|message| String::from_utf8_lossy(message).into_owned()).collect();
         let host = chunk.host.as_deref().map(str::to_owned);
         chunk.receipt.settle();
         Some((host, messages))

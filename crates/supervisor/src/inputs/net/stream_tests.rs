@@ -14,8 +14,7 @@ use crate::inputs::InputError;
 use crate::inputs::tcp::open;
 
 fn tcp(room: usize, max_line: usize, change: impl FnOnce(&mut StreamSettings)) -> (Rig, SocketAddr) {
-    let mut stream =
-        StreamSettings { framing: StreamFraming::Lines, connections_max: 8, idle_timeout: None };
+    let mut stream = StreamSettings { framing: StreamFraming::Lines, connections_max: 8, idle_timeout: None };
     change(&mut stream);
     let opened = open(&"in".into(), TcpInput { listen: anywhere(), tls: None, stream }).unwrap();
     let address = opened.address();

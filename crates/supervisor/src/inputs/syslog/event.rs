@@ -14,7 +14,9 @@ use std::io::Write as _;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use syslog_loose::{Message, Protocol, StructuredElement, SyslogFacility, SyslogSeverity, Variant, decompose_pri};
+use syslog_loose::{
+    Message, Protocol, StructuredElement, SyslogFacility, SyslogSeverity, Variant, decompose_pri,
+};
 
 use super::time::{resolve, wall_clock, year_of};
 use crate::codec::escape;
@@ -125,7 +127,8 @@ impl Event<'_> {
         let micros = moment.timestamp_micros();
         let sign = if micros < 0 { "-" } else { "" };
         let (seconds, micros) = (micros.unsigned_abs() / 1_000_000, micros.unsigned_abs() % 1_000_000);
-        write!(self.out, ",\"_time\":{sign}{seconds}.{micros:06}").expect("a Vec takes what is written to it");
+        write!(self.out, ",\"_time\":{sign}{seconds}.{micros:06}")
+            .expect("a Vec takes what is written to it");
         if let Some(host) = host {
             self.member("host", host);
         }

@@ -55,7 +55,12 @@ fn rfc_5424() {
                "structured_data": {"ex@32473": {"iut": "3", "s": "a \"b\" ] \\ c"}, "origin": {"ip": ["192.0.2.1", "192.0.2.129"]}},
                "message": "An app"}),
     );
-    check("<13>1 - - - - - -", NOW as f64, "192.0.2.7", json!({"facility": "user", "severity": "notice", "message": ""}));
+    check(
+        "<13>1 - - - - - -",
+        NOW as f64,
+        "192.0.2.7",
+        json!({"facility": "user", "severity": "notice", "message": ""}),
+    );
 }
 
 #[test]
@@ -114,7 +119,10 @@ fn what_is_no_syslog_is_wrapped_with_what_can_be_told() {
     check_unparsed(b"<14>hello", json!({"facility": "user", "severity": "info", "message": "hello"}));
     check_unparsed(b"<999>hello", json!({}));
     check_unparsed(b"<192>hello", json!({}));
-    check_unparsed(b"<13>Foo 99 25:61:61 h app: x", json!({"facility": "user", "severity": "notice", "message": "Foo 99 25:61:61 h app: x"}));
+    check_unparsed(
+        b"<13>Foo 99 25:61:61 h app: x",
+        json!({"facility": "user", "severity": "notice", "message": "Foo 99 25:61:61 h app: x"}),
+    );
     check_unparsed(b"\xff\xfe\0x", json!({}));
 }
 
@@ -152,8 +160,10 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         "<[0-9]{0,4}>".prop_map(String::into_bytes),
         Just(b"1 ".to_vec()),
-        "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2}) ".prop_map(String::into_bytes),
-        "(Jan|Feb|Dec|Foo) {1,2}[0-9]{1,2} ([0-9]{4} )?[0-9]{2}:[0-9]{2}:[0-9]{2} ".prop_map(String::into_bytes),
+        "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2}) "
+            .prop_map(String::into_bytes),
+        "(Jan|Feb|Dec|Foo) {1,2}[0-9]{1,2} ([0-9]{4} )?[0-9]{2}:[0-9]{2}:[0-9]{2} "
+            .prop_map(String::into_bytes),
         "[a-zé\\[\\]:=\"\\\\ -]{0,12}".prop_map(String::into_bytes),
         r#"\[[a-z@]{0,4}( [a-z]{1,2}="[a-z\\"\]]{0,4}"){0,3}\]"#.prop_map(String::into_bytes),
         prop::collection::vec(any::<u8>(), 0..8),

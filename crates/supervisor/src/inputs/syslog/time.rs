@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn years() {
-        let check = |now: &str, date, expected| assert_eq!(year_of(date, at(now)), expected, "{now} {date:?}");
+        let check =
+            |now: &str, date, expected| assert_eq!(year_of(date, at(now)), expected, "{now} {date:?}");
         check("2026-11-24T12:00:00", (11, 24, 11, 59, 59), 2026);
         check("2027-01-01T00:00:05", (12, 31, 23, 59, 59), 2026);
         check("2026-12-31T23:59:58", (1, 1, 0, 0, 1), 2027);
