@@ -23,3 +23,4 @@ mod reshard;
 mod role;
 mod secrets;
 mod service;
+mod streams;

@@ -109,13 +109,13 @@ impl AdminSummary {
 
 impl InputSummary {
     fn new(input: &Input) -> Self {
-        let (r#type, include, exclude, from_end) = match &input.kind {
+        let (include, exclude, from_end) = match &input.kind {
             InputKind::File(file) => {
-                ("file", file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
+                (file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
             }
-            InputKind::Http(_) => ("http", Vec::new(), Vec::new(), false),
-            InputKind::Stdin => ("stdin", Vec::new(), Vec::new(), false),
+            _ => (Vec::new(), Vec::new(), false),
         };
+        let r#type = input.kind.name();
         let codec = match input.codec {
             Codec::Text => "text",
             Codec::Json => "json",
