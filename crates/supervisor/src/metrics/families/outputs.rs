@@ -43,7 +43,7 @@ pub(super) static FAMILIES: &[Family] = &[
         Gauge,
         "0 or 1",
         &["output", "state"],
-        "1 for the state that the output is in: healthy, throttled (slowed down by the service), unhealthy (nothing is sent but probes), verifying (the shards are looked at, then one batch is tried), recovering (sending more and more), paused (by a person), inactive (of another environment).",
+        "1 for the state that the output is in: healthy, throttled (slowed down by the service), unhealthy (nothing is sent but probes), verifying (the shards are looked at, then one batch is tried; so it is from the start to the first batch), recovering (sending more and more), paused (by a person), inactive (of another environment).",
         Read::OutputBy(states),
     ),
     family(
@@ -195,7 +195,7 @@ pub(super) static FAMILIES: &[Family] = &[
         Gauge,
         "shards",
         LABELS,
-        "Open shards of the stream when they were last counted. Shards are counted before an output recovers, so an output that was never unhealthy has not counted any.",
+        "Open shards of the stream when they were last counted: at the start, and each time before the output recovers.",
         Read::State(|state| Some(u64::from(state.open_shards?).into())),
     ),
 ];
