@@ -108,7 +108,7 @@ async fn flow() {
         .map(|(_, calls)| calls)
         .sum();
     assert_eq!(after.get("millpond_put_duration_seconds_count"), Some(calls));
-    check_with_promtool(&get(address, "/metrics").await.body);
+    promtool(&["check", "metrics"], &get(address, "/metrics").await.body);
     world.stop().await;
 }
 
@@ -445,21 +445,24 @@ fn every_metric_is_moved() {
     assert!(unknown.is_empty(), "moved, and not declared: {unknown:?}");
 }
 
-/// Prometheus itself reads it; where it is not installed, its tests of the page are left out, and that is said.
-fn check_with_promtool(text: &str) {
-    let started = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut promtool = match started {
+#[test]
+fn alert_rules() {
+    let rules = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/alerts.yml");
+    promtool(&["check", "rules", rules.to_str().unwrap()], "");
+}
+
+/// Prometheus itself says whether it is right; where it is not installed, that is left out and said.
+fn promtool(arguments: &[&str], text: &str) {
+    let mut command = Command::new("promtool");
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = match command.spawn() {
         Ok(promtool) => promtool,
         Err(error) => {
-            eprintln!("skip promtool check metrics: {error} (Debian: apt-get install prometheus)");
+            eprintln!("skip promtool {}: {error} (Debian: apt-get install prometheus)", arguments.join(" "));
             return;
         }
     };
     promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{output:?}");
 }

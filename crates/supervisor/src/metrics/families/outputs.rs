@@ -30,11 +30,14 @@ pub(super) static FAMILIES: &[Family] = &[
         Gauge,
         "1",
         &["output", "tag"],
-        "Always 1: one series for each tag of the output, to join with.",
+        "Always 1: one series for each tag of the output, to join with; one with an empty tag if it has none.",
         Read::OutputBy(|output| {
             let mut tags = output.entry.settings.tags.clone();
             tags.sort();
             tags.dedup();
+            if tags.is_empty() {
+                tags.push(String::new());
+            }
             tags.into_iter().map(|tag| (vec![tag], 1.into())).collect()
         }),
     ),
