@@ -19,6 +19,8 @@ mod online;
 mod operation;
 mod outages;
 mod policies;
+mod reload;
 mod reshard;
 mod role;
 mod secrets;
+mod service;

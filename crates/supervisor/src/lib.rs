@@ -29,5 +29,7 @@ pub mod put;
 pub mod puts;
 pub mod queue_thread;
 pub mod registry;
+pub mod service;
 pub mod supervisor;
+pub mod ways;
 pub mod window;

@@ -106,7 +106,7 @@ pub struct OutputEntry {
 }
 
 /// An output that runs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RunningOutput {
     /// What it counts.
     pub counters: Arc<OutputCounters>,
@@ -234,16 +234,26 @@ impl Registry {
         entry
     }
 
-    /// Enters an output that is about to run; it takes the place of one with its id.
-    pub fn enter_output(&self, settings: &Output, output: &Assembled) {
+    /// Enters an output that is about to run, with the way into it; it takes the place of one with its id.
+    pub fn enter_output(&self, settings: &Output, output: &Assembled, chunks: mpsc::WeakSender<Chunk>) {
         let running = RunningOutput {
             counters: Arc::clone(&output.counters),
             state: output.state.clone(),
             control: output.control.clone(),
             dead_letters: output.dead_letters.view(),
-            chunks: output.chunks.downgrade(),
+            chunks,
         };
         self.enter(settings, Ok(running));
+    }
+
+    /// The configuration says something else of an output that goes on running as it is.
+    pub fn relabel_output(&self, settings: &Arc<Output>) {
+        self.change(|listed| {
+            for entry in listed.outputs.iter_mut().filter(|entry| *entry.id == *settings.id) {
+                let (id, running) = (Arc::clone(&entry.id), entry.running.clone());
+                *entry = Arc::new(OutputEntry { id, settings: Arc::clone(settings), running });
+            }
+        });
     }
 
     /// Enters an output that is configured and not active, with the reason in words.
