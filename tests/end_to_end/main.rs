@@ -16,6 +16,8 @@ mod online;
 mod operation;
 mod outages;
 mod policies;
+mod reload;
 mod reshard;
 mod role;
 mod secrets;
+mod service;

@@ -73,6 +73,19 @@ impl World {
         self.path("millpond.yaml")
     }
 
+    /// Changes the configuration, in one step as a careful editor does.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let config = std::fs::read_to_string(self.config()).unwrap();
+        assert!(config.contains(from), "{from:?} is not in {config}");
+        std::fs::write(self.path("millpond.yaml.new"), config.replace(from, to)).unwrap();
+        std::fs::rename(self.path("millpond.yaml.new"), self.config()).unwrap();
+    }
+
+    /// Asks the forwarder to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.forwarder.as_ref().expect("a forwarder runs").signal(rustix::process::Signal::HUP).unwrap();
+    }
+
     /// Appends numbered lines to the log file.
     pub(crate) fn write_lines(&mut self, count: u64) {
         let mut buffer = Vec::new();

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use memchr::memchr;
-use tokio::sync::mpsc;
 
 /// A run of whole messages from one source; each becomes one event.
 #[derive(Debug, Clone)]
@@ -158,54 +157,6 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// The way from an input to the outputs that take its events.
-#[derive(Debug, Clone)]
-pub struct Fanout {
-    outputs: Vec<mpsc::Sender<Chunk>>,
-}
-
-/// Every output has stopped taking events: the process is stopping.
-#[derive(Debug, thiserror::Error)]
-#[error("no output takes events any more")]
-pub struct Closed;
-
-impl Fanout {
-    /// A way to the given outputs, in this order.
-    #[must_use]
-    pub fn new(outputs: Vec<mpsc::Sender<Chunk>>) -> Self {
-        Self { outputs }
-    }
-
-    /// Waits until every output has room for a chunk. Nothing is reserved: it tells when reading one is worth it, and
-    /// can be given up without consequence, while a [`send`](Self::send) that is given up may have reached some outputs.
-    ///
-    /// # Errors
-    /// [`Closed`] when an output no longer takes events.
-    pub async fn room(&self) -> Result<(), Closed> {
-        if self.outputs.is_empty() {
-            return Err(Closed);
-        }
-        for output in &self.outputs {
-            drop(output.reserve().await.map_err(|_| Closed)?);
-        }
-        Ok(())
-    }
-
-    /// Hands the chunk to every output, waiting while one of them has no room.
-    ///
-    /// # Errors
-    /// [`Closed`] when an output no longer takes events; the chunk's receipt then reports that it is not settled.
-    pub async fn send(&self, chunk: Chunk) -> Result<(), Closed> {
-        let Some((last, others)) = self.outputs.split_last() else {
-            return Err(Closed);
-        };
-        for output in others {
-            output.send(chunk.clone()).await.map_err(|_| Closed)?;
-        }
-        last.send(chunk).await.map_err(|_| Closed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -271,14 +222,5 @@ mod tests {
     fn messages_of_known_ends_may_hold_line_feeds_and_may_be_empty() {
         assert_eq!(messages("a\nbcd\n", Framing::Ends([3, 3, 6].into())), ["a\nb", "", "cd\n"]);
         assert_eq!(messages("", Framing::Ends([].into())), [""; 0]);
-    }
-
-    #[tokio::test]
-    async fn a_closed_output_never_acknowledges() {
-        let (receipt, heard) = receipt();
-        let (tx, rx) = mpsc::channel(1);
-        drop(rx);
-        assert!(Fanout::new(vec![tx]).send(chunk(receipt)).await.is_err());
-        assert_eq!(*heard.lock().unwrap(), [false]);
     }
 }

@@ -7,6 +7,10 @@
 //! ```
 //!
 //! Throttling never makes an output unhealthy: it proves that the service is there. It narrows the [window](crate::window).
+//!
+//! A person may pause an output in any state. A pause can last for days and is often made because something is done to the
+//! stream, so what was known before it is worth nothing afterwards: whatever the state was, the shards are verified first
+//! and the output ramps up.
 
 use std::time::Duration;
 
@@ -58,6 +62,11 @@ pub enum State {
         /// Puts accepted since `permits` last grew.
         accepted: u32,
     },
+    /// Nothing is sent and nothing is probed until a person says so.
+    Paused {
+        /// The shards are still being listed, since before the pause.
+        looking: bool,
+    },
 }
 
 /// The state's name as it stands in logs and metrics.
@@ -71,6 +80,16 @@ pub enum Name {
     Verifying,
     /// Sending more and more.
     Recovering,
+    /// Nothing is sent until a person says so.
+    Paused,
+}
+
+impl Name {
+    /// Is nothing sent but what proves that the way is open?
+    #[must_use]
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::Unhealthy | Self::Verifying | Self::Paused)
+    }
 }
 
 impl std::fmt::Display for Name {
@@ -80,6 +99,7 @@ impl std::fmt::Display for Name {
             Self::Unhealthy => "unhealthy",
             Self::Verifying => "verifying",
             Self::Recovering => "recovering",
+            Self::Paused => "paused",
         })
     }
 }
@@ -143,15 +163,16 @@ impl Health {
             State::Unhealthy { .. } => Name::Unhealthy,
             State::VerifyingShards { .. } | State::VerifyingCanary { .. } => Name::Verifying,
             State::Recovering { .. } => Name::Recovering,
+            State::Paused { .. } => Name::Paused,
         }
     }
 
-    /// Puts that may be in flight now; 0 while down.
+    /// Puts that may be in flight now; 0 while down or paused.
     #[must_use]
     pub fn permits(&self) -> u32 {
         match self.state {
             State::Healthy { .. } => self.permits_max,
-            State::Unhealthy { .. } | State::VerifyingShards { .. } => 0,
+            State::Unhealthy { .. } | State::VerifyingShards { .. } | State::Paused { .. } => 0,
             State::VerifyingCanary { .. } => 1,
             State::Recovering { permits, .. } => permits,
         }
@@ -178,10 +199,36 @@ impl Health {
         }
     }
 
+    /// A person wants nothing to be sent. What flies is not called back.
+    pub fn pause(&mut self) {
+        match self.state {
+            State::Paused { .. } => {}
+            State::VerifyingShards { .. } => self.state = State::Paused { looking: true },
+            _ => self.state = State::Paused { looking: false },
+        }
+    }
+
+    /// A person wants sending to go on: the shards are verified at once.
+    pub fn resume(&mut self, now: Duration) {
+        let State::Paused { looking } = self.state else { return };
+        self.down_since = now;
+        self.state = if looking {
+            // The same question need not be asked twice, and its two answers could be taken for one another.
+            State::VerifyingShards { attempt: 0 }
+        } else {
+            State::Unhealthy { attempt: 0, retry_at: now }
+        };
+    }
+
     /// The shards were listed.
     pub fn on_verdict(&mut self, now: Duration, verdict: Verdict) {
-        let State::VerifyingShards { attempt } = self.state else {
-            return; // An answer to a question that is no longer open.
+        let attempt = match self.state {
+            State::VerifyingShards { attempt } => attempt,
+            State::Paused { .. } => {
+                self.state = State::Paused { looking: false };
+                return;
+            }
+            _ => return, // An answer to a question that is no longer open.
         };
         match verdict {
             Verdict::Covered | Verdict::Unknown => self.state = State::VerifyingCanary { attempt },
@@ -205,7 +252,7 @@ impl Health {
             State::Healthy { .. } => State::Healthy { failures: 0, failing_since: Duration::ZERO },
             // A put from before the fall got through after all: the way may be open again, look now.
             State::Unhealthy { attempt, .. } => State::Unhealthy { attempt, retry_at: Duration::ZERO },
-            State::VerifyingShards { attempt } => State::VerifyingShards { attempt },
+            State::VerifyingShards { .. } | State::Paused { .. } => return,
             State::VerifyingCanary { .. } => self.ramp(2),
             State::Recovering { permits, accepted } if accepted + 1 >= permits => self.ramp(permits * 2),
             State::Recovering { permits, accepted } => State::Recovering { permits, accepted: accepted + 1 },
@@ -243,8 +290,8 @@ impl Health {
             }
             State::VerifyingCanary { attempt } => self.fall(now, attempt + 1),
             State::Recovering { .. } => self.fall(now, 1),
-            // Puts from before the fall are still coming back.
-            State::Unhealthy { .. } | State::VerifyingShards { .. } => {}
+            // Puts from before the fall, or the pause, are still coming back.
+            State::Unhealthy { .. } | State::VerifyingShards { .. } | State::Paused { .. } => {}
         }
     }
 
@@ -274,173 +321,4 @@ fn probe_delay_max(attempt: u32, down_for: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn healthy(permits_max: u32) -> Health {
-        let mut health = Health::new(permits_max, 7);
-        assert!(health.on_time(Duration::ZERO));
-        health.on_verdict(Duration::ZERO, Verdict::Covered);
-        while health.name() != Name::Healthy {
-            health.on_put(Duration::ZERO, Duration::ZERO, PutHealth::Open);
-        }
-        health
-    }
-
-    #[test]
-    fn a_new_output_lists_shards_then_sends_one_batch_then_ramps_up() {
-        let mut health = Health::new(8, 1);
-        assert_eq!(health.permits(), 0);
-        assert!(health.on_time(Duration::ZERO));
-        assert_eq!((health.permits(), health.name()), (0, Name::Verifying));
-        health.on_verdict(MS, Verdict::Covered);
-        assert_eq!((health.permits(), health.name()), (1, Name::Verifying));
-        let mut seen = vec![health.permits()];
-        while health.name() != Name::Healthy {
-            health.on_put(MS, MS, PutHealth::Open);
-            if seen.last() != Some(&health.permits()) {
-                seen.push(health.permits());
-            }
-        }
-        assert_eq!(seen, [1, 2, 4, 8]);
-    }
-
-    #[test]
-    fn the_ramp_ends_when_there_is_nothing_more_to_send() {
-        let mut health = Health::new(8, 1);
-        assert!(health.on_time(Duration::ZERO));
-        health.on_idle();
-        assert_eq!(health.name(), Name::Verifying, "idle proves nothing");
-        health.on_verdict(MS, Verdict::Covered);
-        health.on_idle();
-        assert_eq!(health.name(), Name::Verifying, "nor does it replace the canary");
-        health.on_put(MS, MS, PutHealth::Open);
-        assert_eq!(health.name(), Name::Recovering);
-        health.on_idle();
-        assert_eq!(health.name(), Name::Healthy);
-    }
-
-    #[test]
-    fn one_lost_connection_is_not_an_outage() {
-        let mut health = healthy(5);
-        for _ in 0..5 {
-            health.on_put(1000 * MS, 1000 * MS, PutHealth::Transient);
-        }
-        assert_eq!(health.name(), Name::Healthy);
-        health.on_put(1001 * MS, 1001 * MS, PutHealth::Open);
-        health.on_put(9000 * MS, 9000 * MS, PutHealth::Transient);
-        health.on_put(9001 * MS, 9001 * MS, PutHealth::Transient);
-        assert_eq!(health.name(), Name::Healthy, "the streak began anew");
-    }
-
-    #[test]
-    fn sustained_failure_is_an_outage() {
-        let mut health = healthy(5);
-        health.on_put(1000 * MS, 1000 * MS, PutHealth::Transient);
-        health.on_put(1200 * MS, 1200 * MS, PutHealth::Transient);
-        assert_eq!(health.name(), Name::Healthy);
-        health.on_put(1600 * MS, 1600 * MS, PutHealth::Transient);
-        assert_eq!((health.name(), health.permits()), (Name::Unhealthy, 0));
-    }
-
-    #[test]
-    fn puts_that_hung_until_their_time_out_are_an_outage_at_once() {
-        let mut health = healthy(5);
-        for _ in 0..3 {
-            health.on_put(1000 * MS, 11_000 * MS, PutHealth::Transient);
-        }
-        assert_eq!(health.name(), Name::Unhealthy);
-    }
-
-    #[test]
-    fn misconfigured_is_an_outage_at_once_and_throttling_never() {
-        let mut health = healthy(5);
-        for second in 0..1000 {
-            health.on_put(Duration::from_secs(second), Duration::from_secs(second), PutHealth::Throttled);
-        }
-        assert_eq!(health.name(), Name::Healthy);
-        health.on_put(MS, MS, PutHealth::Misconfigured);
-        assert_eq!(health.name(), Name::Unhealthy);
-    }
-
-    #[test]
-    fn a_failed_canary_falls_back_and_waits_longer() {
-        let mut health = Health::new(4, 3);
-        let mut now = Duration::ZERO;
-        for attempt in 1..40 {
-            assert!(health.on_time(now));
-            health.on_verdict(now, Verdict::Unknown);
-            assert_eq!(health.permits(), 1);
-            health.on_put(now, now, PutHealth::Transient);
-            let State::Unhealthy { attempt: failed, retry_at } = *health.state() else { panic!("still up") };
-            assert_eq!(failed, attempt);
-            assert!(retry_at >= now + PROBE_DELAY_MIN && retry_at <= now + PROBE_DELAY_MAX);
-            assert!(!health.on_time(retry_at - MS));
-            now = retry_at;
-        }
-    }
-
-    #[test]
-    fn probes_are_put_off_longer_the_longer_the_outage_lasts() {
-        let secs = Duration::from_secs;
-        let bounds = [(0, 0, 1), (1, 0, 2), (2, 3, 4), (3, 9, 8), (9, 30, 8), (9, 160, 20), (30, 86_400, 60)];
-        for (attempt, down_for, bound) in bounds {
-            assert_eq!(probe_delay_max(attempt, secs(down_for)), secs(bound), "{attempt} in {down_for} s");
-        }
-    }
-
-    #[test]
-    fn a_late_success_while_down_brings_the_next_probe_forward() {
-        let mut health = healthy(5);
-        health.on_put(MS, MS, PutHealth::Misconfigured);
-        health.on_put(2 * MS, 2 * MS, PutHealth::Open);
-        assert!(health.on_time(2 * MS));
-        assert_eq!(health.permits(), 0, "but shards are verified before anything is sent");
-    }
-
-    #[test]
-    fn every_event_in_every_state_keeps_the_promises() {
-        let states = [
-            State::Healthy { failures: 0, failing_since: Duration::ZERO },
-            State::Healthy { failures: 2, failing_since: Duration::ZERO },
-            State::Unhealthy { attempt: 3, retry_at: 5000 * MS },
-            State::VerifyingShards { attempt: 1 },
-            State::VerifyingCanary { attempt: 1 },
-            State::Recovering { permits: 2, accepted: 1 },
-        ];
-        let now = 2000 * MS;
-        for state in &states {
-            for put in [PutHealth::Open, PutHealth::Throttled, PutHealth::Transient, PutHealth::Misconfigured]
-            {
-                let mut health = Health::new(5, 1);
-                health.state = state.clone();
-                let was_up = health.permits() > 0;
-                health.on_put(now, now, put);
-                let is_up = health.permits() > 0;
-                assert!(was_up || !is_up, "{state:?} + {put:?}: a put alone never brings an output up");
-                let harmless = matches!(put, PutHealth::Open | PutHealth::Throttled);
-                assert!(
-                    !was_up || is_up || !harmless,
-                    "{state:?} + {put:?}: an open way never brings it down"
-                );
-                assert!(put != PutHealth::Misconfigured || !is_up, "{state:?}: misconfigured stops sending");
-            }
-            let mut health = Health::new(5, 1);
-            health.state = state.clone();
-            health.on_put(now, now, PutHealth::Echo);
-            assert_eq!(health.state, *state, "an echo changes nothing");
-            for verdict in [Verdict::Covered, Verdict::Unknown, Verdict::Bad] {
-                let mut health = Health::new(5, 1);
-                health.state = state.clone();
-                health.on_verdict(now, verdict);
-                let asked = matches!(state, State::VerifyingShards { .. });
-                assert!(
-                    asked || health.state == *state,
-                    "{state:?}: an answer nobody asked for changes nothing"
-                );
-            }
-        }
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use millpond::config::checked::{Backpressure, OnFull, QueueMode};
-use millpond::forwarder::{Action, Event, Forwarder, Key, Policy, PutResult};
+use millpond::forwarder::{Action, DropReason, Event, Forwarder, Key, Policy, PutResult};
 use millpond::health::{PutHealth, Verdict};
 
 const BATCHES: u64 = 120;
@@ -39,6 +39,10 @@ struct World {
     /// What the machine was told of the room.
     told_room: bool,
     link_up: bool,
+    /// The shards are being looked at.
+    looking: bool,
+    /// The machine was paused, and from then on no put and no reading may begin.
+    paused: bool,
     delivered: Vec<u64>,
     acknowledged: BTreeSet<u64>,
     dropped: BTreeSet<u64>,
@@ -87,6 +91,8 @@ impl World {
             told_room: true,
             rng,
             link_up: true,
+            looking: false,
+            paused: false,
             delivered: Vec::new(),
             acknowledged: BTreeSet::new(),
             dropped: BTreeSet::new(),
@@ -147,6 +153,7 @@ impl World {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Put(key) => {
+                assert!(!self.paused, "{key:?} is put during a pause");
                 assert!(self.memory.0 || matches!(key, Key::Queued(_)), "{key:?} is put against memory");
                 self.put(key);
             }
@@ -174,6 +181,8 @@ impl World {
             Action::Abandon(id) => assert!(self.abandoned.insert(id)),
             Action::Forget(_) => {}
             Action::Verify => {
+                assert!(!self.paused, "the shards are looked at during a pause");
+                assert!(!std::mem::replace(&mut self.looking, true), "two looks at once");
                 let verdict = match (self.link_up, self.rng.u8(..10)) {
                     (true, 0..8) => Verdict::Covered,
                     (true, _) => Verdict::Unknown,
@@ -182,6 +191,7 @@ impl World {
                 self.later(50, Event::Verified(verdict));
             }
             Action::Read(max) => {
+                assert!(!self.paused, "a reading during a pause");
                 assert!(self.memory.1, "a reading against memory");
                 self.read_back(max);
             }
@@ -304,6 +314,10 @@ impl World {
         if calm || self.rng.u8(..50) == 0 {
             self.link_up = calm || self.rng.bool();
         }
+        if (calm && self.paused) || self.rng.u8(..100) == 0 {
+            self.paused = !calm && self.rng.bool();
+            self.step(Event::Pause(self.paused));
+        }
         if self.rng.u8(..100) == 0 {
             self.give_up_oldest();
         }
@@ -335,6 +349,10 @@ impl World {
                     Event::Readable(_) => self.sync(),
                     Event::Put { .. } => {
                         self.unanswered_puts -= 1;
+                        self.step(event);
+                    }
+                    Event::Verified(_) => {
+                        self.looking = false;
                         self.step(event);
                     }
                     event => self.step(event),
@@ -382,13 +400,21 @@ impl World {
 
 /// A machine that is up, without a queue.
 fn healthy(concurrency: u32) -> Forwarder {
-    let policy = Policy {
+    healthy_with(healthy_policy(concurrency))
+}
+
+fn healthy_policy(concurrency: u32) -> Policy {
+    Policy {
         backpressure: Backpressure::Block,
         queue_mode: QueueMode::Error,
         strict_ordering: true,
         on_full: OnFull::Block,
         concurrency,
-    };
+    }
+}
+
+/// A machine that is up.
+fn healthy_with(policy: Policy) -> Forwarder {
     let mut machine = Forwarder::new(policy, 0, 1);
     let mut actions = Vec::new();
     let result =
@@ -450,6 +476,51 @@ fn what_a_stop_forgets_is_still_in_the_queue() {
     machine.handle(Duration::ZERO, Event::Stop, &mut actions);
     assert_eq!(actions, [Action::Forget(0)]);
     assert!(machine.has_backlog(), "nothing says that the queue is empty");
+}
+
+#[test]
+fn a_pause_is_an_outage_that_only_a_person_ends() {
+    let policy = |backpressure| Policy { backpressure, ..healthy_policy(2) };
+    let fate = |backpressure, ids: std::ops::Range<u64>| {
+        let mut machine = healthy_with(policy(backpressure));
+        let mut actions = Vec::new();
+        machine.handle(Duration::ZERO, Event::Pause(true), &mut actions);
+        for id in ids {
+            if machine.wants_live() {
+                machine.handle(Duration::ZERO, Event::Live(id), &mut Vec::new());
+            }
+        }
+        machine.handle(Duration::from_secs(86_400), Event::Live(100), &mut actions);
+        assert_eq!(machine.deadline(), None, "{backpressure:?}: a pause needs no timer");
+        (machine.wants_live(), actions)
+    };
+    let dropped = Action::Drop(100, DropReason::Unhealthy);
+    assert_eq!(fate(Backpressure::Block, 1..100), (false, vec![]));
+    assert_eq!(fate(Backpressure::Drop, 1..100), (true, vec![dropped]));
+    assert_eq!(fate(Backpressure::Queue, 1..3), (true, vec![Action::Spool(100)]));
+}
+
+#[test]
+fn after_a_pause_the_shards_are_verified_and_one_batch_goes_first() {
+    let mut machine = healthy(8);
+    let mut actions = Vec::new();
+    let mut handle = |event, expected: &[Action]| {
+        machine.handle(Duration::ZERO, event, &mut actions);
+        assert_eq!(std::mem::take(&mut actions), expected);
+    };
+    handle(Event::Live(1), &[Action::Put(Key::Live(1))]);
+    handle(Event::Pause(true), &[]);
+    handle(Event::Live(2), &[]);
+    handle(Event::Live(3), &[]);
+    let result =
+        PutResult { finished: true, progressed: true, health: PutHealth::Open, since: Duration::ZERO };
+    handle(Event::Put { key: Key::Live(1), result }, &[Action::Done(Key::Live(1))]);
+    handle(Event::Pause(false), &[Action::Verify]);
+    handle(Event::Verified(Verdict::Covered), &[Action::Put(Key::Live(2))]);
+    handle(Event::Pause(true), &[]);
+    handle(Event::Stop, &[Action::Abandon(3)]);
+    handle(Event::InputsEnded, &[]);
+    handle(Event::Put { key: Key::Live(2), result }, &[Action::Done(Key::Live(2)), Action::Finished]);
 }
 
 fn run(seed: u64) -> Result<(), String> {

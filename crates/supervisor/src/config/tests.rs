@@ -82,6 +82,8 @@ fn the_least_that_a_file_must_hold() {
             description: String::new(),
             tags: vec![],
             active: true,
+            inputs: None,
+            adopt: Vec::new(),
             stream_name: "logs".into(),
             region: "eu-west-1".into(),
             endpoint: None,

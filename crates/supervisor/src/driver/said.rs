@@ -144,6 +144,7 @@ impl Said {
         let output = &*self.output;
         let after_secs = (now - self.since).as_millis() as f64 / 1000.0;
         let (state, was) = (name.to_string(), self.name.to_string());
+        let was_paused = self.name == Name::Paused;
         self.since = now;
         self.name = name;
         match name {
@@ -154,7 +155,26 @@ impl Said {
                 let reason = &*self.reason;
                 tracing::warn!(output, state, was, after_secs, reason, "the output is unhealthy");
             }
+            Name::Verifying if was_paused => {
+                tracing::info!(
+                    output,
+                    state,
+                    was,
+                    after_secs,
+                    "the output is resumed: the shards are verified first"
+                );
+            }
             Name::Verifying => tracing::debug!(output, state, was, after_secs, "verifying"),
+            Name::Paused => {
+                self.down = false;
+                tracing::warn!(
+                    output,
+                    state,
+                    was,
+                    after_secs,
+                    "the output is paused: nothing is sent until it is resumed"
+                );
+            }
             Name::Recovering => {
                 self.down = false;
                 tracing::info!(output, state, was, after_secs, "puts are accepted");

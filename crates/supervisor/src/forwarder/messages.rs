@@ -72,6 +72,9 @@ pub enum Event {
         /// Whether durable batches remain unread.
         more: bool,
     },
+    /// A person wants nothing to be sent from now on, or wants it to go on. What flies is not called back; apart from
+    /// that, a pause is an outage that no probe ends.
+    Pause(bool),
     /// No input will give a batch any more.
     InputsEnded,
     /// Finish what flies, keep the rest, send nothing new from the queue.
@@ -122,7 +125,7 @@ pub enum Action {
 /// Why a batch was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
-    /// `backpressure: drop` while the output was unhealthy.
+    /// `backpressure: drop` while the output was unhealthy or paused.
     Unhealthy,
     /// `on_full: drop` while the queue was full.
     QueueFull,

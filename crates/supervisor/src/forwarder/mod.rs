@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::checked::{Backpressure, OnFull, QueueMode};
-use crate::health::{Health, Name, PutHealth, Verdict};
+use crate::health::{Health, PutHealth, Verdict};
 use crate::window::Window;
 
 pub use messages::{Action, DropReason, Event, Key, Policy, PutResult};
@@ -119,6 +119,30 @@ impl Forwarder {
         self.window.is_narrow() && self.health.permits() > 0
     }
 
+    /// Batches being put.
+    #[must_use]
+    pub fn puts_in_flight(&self) -> usize {
+        self.flying()
+    }
+
+    /// How many batches may be put at once now; 0 while none may.
+    #[must_use]
+    pub fn puts_max(&self) -> u32 {
+        self.health.permits().min(self.window.limit())
+    }
+
+    /// Batches from the inputs that wait in memory, fresh ones and such that are tried again.
+    #[must_use]
+    pub fn live_waiting(&self) -> usize {
+        self.live.values().filter(|stage| matches!(stage, Stage::Ready { .. })).count()
+    }
+
+    /// Do batches from the inputs go to the queue now, as far as it has room?
+    #[must_use]
+    pub fn is_spooling(&self) -> bool {
+        !self.is_direct(self.now)
+    }
+
     /// Does the queue hold, or is it about to hold, batches that are not delivered?
     #[must_use]
     pub fn has_backlog(&self) -> bool {
@@ -182,6 +206,8 @@ impl Forwarder {
                 self.reading = false;
                 self.unread = more || std::mem::take(&mut self.readable_while_reading);
             }
+            Event::Pause(true) => self.health.pause(),
+            Event::Pause(false) => self.health.resume(now),
             Event::InputsEnded => self.inputs_ended = true,
             Event::Stop => self.stopping = true,
             Event::GiveUp => self.give_up(now, actions),
@@ -280,11 +306,6 @@ impl Forwarder {
         self.unread || self.readable_end < self.spooled_end
     }
 
-    /// Batches from the inputs that wait, fresh ones and such that are tried again.
-    fn live_waiting(&self) -> usize {
-        self.live.values().filter(|stage| matches!(stage, Stage::Ready { .. })).count()
-    }
-
     fn spools(&self) -> usize {
         self.live.values().filter(|stage| **stage == Stage::Spooling).count()
     }
@@ -314,7 +335,7 @@ impl Forwarder {
 
     /// Why a batch that finds no room is dropped instead of waiting, if it is.
     fn drop_reason(&self) -> Option<DropReason> {
-        let down = matches!(self.health.name(), Name::Unhealthy | Name::Verifying);
+        let down = self.health.name().is_down();
         match self.policy.backpressure {
             Backpressure::Drop if down && !self.stopping => Some(DropReason::Unhealthy),
             Backpressure::Queue if !self.queue_room && self.policy.on_full == OnFull::Drop => {
@@ -361,7 +382,7 @@ impl Forwarder {
         if self.given_up {
             return;
         }
-        let limit = self.health.permits().min(self.window.limit()) as usize;
+        let limit = self.puts_max() as usize;
         let mut permits = limit.saturating_sub(self.flying());
         let direct = self.is_direct(now) && self.memory_for_puts;
         if self.policy.strict_ordering || !self.is_queueing() {

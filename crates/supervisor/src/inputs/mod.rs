@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::chunk::{Codec, Fanout};
+use crate::chunk::Codec;
 use crate::config::checked::{FileInput, Input, InputKind};
+use crate::ways::Fanout;
 
 mod counters;
 mod error;
@@ -46,8 +47,28 @@ pub struct InputContext {
     pub stop: watch::Receiver<bool>,
     /// What the input counts.
     pub counters: Arc<InputCounters>,
+    /// Where it says that it takes events.
+    pub started: Started,
     /// Directory of the inputs' positions, `<data_dir>/inputs`; each input has a directory of its own in it.
     pub positions_dir: PathBuf,
+}
+
+/// Where an input says that it takes events: its files are known, its address is bound.
+#[derive(Debug, Clone)]
+pub struct Started(watch::Sender<bool>);
+
+impl Started {
+    /// The input's end, and the one that hears of it.
+    #[must_use]
+    pub fn new() -> (Self, watch::Receiver<bool>) {
+        let (tell, hear) = watch::channel(false);
+        (Self(tell), hear)
+    }
+
+    /// It does from now on.
+    pub fn tell(&self) {
+        self.0.send_replace(true);
+    }
 }
 
 /// A running input.
@@ -82,6 +103,7 @@ pub fn spawn(
     out: Fanout,
     stop: watch::Receiver<bool>,
     counters: Arc<InputCounters>,
+    started: Started,
 ) -> Result<InputHandle, InputError> {
     let id: Arc<str> = input.id.as_str().into();
     let ctx = InputContext {
@@ -91,6 +113,7 @@ pub fn spawn(
         out,
         stop,
         counters: Arc::clone(&counters),
+        started,
         positions_dir: data_dir.join("inputs"),
     };
     let opened = Opened::open(&id, input.kind.clone())?;

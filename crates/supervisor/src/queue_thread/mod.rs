@@ -102,6 +102,24 @@ impl Acknowledger {
     }
 }
 
+/// Asks what a queue holds, for somebody who does not own the way to the thread.
+#[derive(Debug, Clone)]
+pub struct StatsRequest {
+    commands: mpsc::Sender<Command>,
+}
+
+impl StatsRequest {
+    /// What the queue holds, as soon as its thread has time to say it.
+    ///
+    /// # Errors
+    /// [`QueueGone`]: it is closed, or its thread has panicked.
+    pub async fn ask(&self) -> Result<Stats, QueueGone> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Stats(reply)).map_err(|_| QueueGone)?;
+        answer.await.map_err(|_| QueueGone)
+    }
+}
+
 /// The thread of a queue is gone: it panicked, and said so on its way.
 #[derive(Debug, thiserror::Error)]
 #[error("the thread of the queue has stopped unexpectedly; its message is in the log above")]
@@ -161,14 +179,10 @@ impl QueueThread {
         Acknowledger { commands: self.commands.clone() }
     }
 
-    /// What the queue holds.
-    ///
-    /// # Errors
-    /// [`QueueGone`].
-    pub async fn stats(&self) -> Result<Stats, QueueGone> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Stats(reply)).map_err(|_| QueueGone)?;
-        answer.await.map_err(|_| QueueGone)
+    /// Asks what the queue holds, for as long as it is open.
+    #[must_use]
+    pub fn stats_request(&self) -> StatsRequest {
+        StatsRequest { commands: self.commands.clone() }
     }
 
     /// Makes durable what was handed over, writes the cursor and closes the queue. Blocks until that is done.
@@ -181,5 +195,12 @@ impl QueueThread {
             return Err(QueueGone.into());
         };
         Ok(thread.join().map_err(|_| QueueGone)??)
+    }
+}
+
+impl Drop for QueueThread {
+    fn drop(&mut self) {
+        // Others may still hold ways to the thread. After `close` nobody listens any more.
+        drop(self.commands.send(Command::Close));
     }
 }

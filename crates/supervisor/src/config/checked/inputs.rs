@@ -31,6 +31,16 @@ pub enum InputKind {
 }
 
 impl InputKind {
+    /// The word for it: `type` in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Stdin => "stdin",
+            Self::Http(_) => "http",
+        }
+    }
+
     /// Where it listens for TCP connections, if it does.
     #[must_use]
     pub fn tcp_address(&self) -> Option<SocketAddr> {

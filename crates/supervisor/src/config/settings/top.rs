@@ -20,7 +20,7 @@ pub(in crate::config) static TOP: Group = Group {
             "How long a stop waits for puts in flight. What is not delivered by then goes to the queue, or stays unacknowledged and is read again after the next start.",
         ),
         setting("inputs", Kind::Sections(INPUTS), Default::Required, "Where events come from, by id. At least one; at most one of type `stdin`.").like("{ app: { type: file, include: [\"/var/log/app/*.log\"] } }"),
-        setting("outputs", Kind::Sections(&[&KINESIS]), Default::Required, "Where events go, by id. Every output gets the events of every input. At least one must be active.").like("{ main: { type: kinesis, stream_name: logs, region: eu-west-1 } }"),
+        setting("outputs", Kind::Sections(&[&KINESIS]), Default::Required, "Where events go, by id. Every output gets the events of every input, unless it has `inputs` of its own. At least one must be active.").like("{ main: { type: kinesis, stream_name: logs, region: eu-west-1 } }"),
         setting("secrets", Kind::Sections(&[&SECRET]), Default::Is("{}"), "What is secret and kept elsewhere, by name. `${secret:NAME}` stands for it in settings that are never shown (keys, tokens, `external_id`, `proxy`); `auth: { method: secret, secret: NAME }` takes credentials from it.").like("{ kinesis: { file: /run/secrets/kinesis } }"),
         later("admin", &[]),
         later("pipelines", &[]),

@@ -17,8 +17,8 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::tls::ServerTls;
 use super::{InputContext, InputError, listen};
-use crate::chunk::Fanout;
 use crate::config::checked::HttpInput;
+use crate::ways::Fanout;
 use budget::{Budget, Pressure};
 use log::RefusalLog;
 use request::Shared;
@@ -91,6 +91,7 @@ pub async fn run_http(opened: HttpListener, ctx: InputContext) -> Result<(), Inp
         log: RefusalLog::new(),
         config,
     });
+    ctx.started.tell();
     tracing::info!(input = &*shared.input, address = %opened.address, tls = opened.tls.is_some(), "listening");
     let mut connections = JoinSet::new();
     let ended = loop {
@@ -110,7 +111,7 @@ pub async fn run_http(opened: HttpListener, ctx: InputContext) -> Result<(), Inp
     drop(listener);
     if ended.is_ok() {
         // Whoever is handing events on comes to an end first.
-        *shared.out.lock().await = Fanout::new(Vec::new());
+        *shared.out.lock().await = Fanout::none();
         while let Some(ended) = connections.join_next().await {
             note_panic(ended);
         }

@@ -21,9 +21,10 @@ use super::outcome::Outcome;
 use super::refusal::Refusal;
 use super::response;
 use super::stopped;
-use crate::chunk::{Chunk, Closed, Codec, Fanout, Framing, Receipt};
+use crate::chunk::{Chunk, Codec, Framing, Receipt};
 use crate::config::checked::HttpInput;
 use crate::inputs::InputCounters;
+use crate::ways::{Closed, Fanout};
 
 /// What all requests of an input share.
 pub(super) struct Shared {
