@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -33,6 +34,9 @@ struct Directory {
 struct InputSummary {
     id: String,
     r#type: &'static str,
+    /// Only with inputs that listen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<SocketAddr>,
     codec: &'static str,
     include: Vec<String>,
     exclude: Vec<String>,
@@ -92,18 +96,18 @@ impl Directory {
 
 impl InputSummary {
     fn new(input: &Input) -> Self {
-        let (r#type, include, exclude, from_end) = match &input.kind {
+        let (include, exclude, from_end) = match &input.kind {
             InputKind::File(file) => {
-                ("file", file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
+                (file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
             }
-            InputKind::Http(_) => ("http", Vec::new(), Vec::new(), false),
-            InputKind::Stdin => ("stdin", Vec::new(), Vec::new(), false),
+            InputKind::Http(_) | InputKind::Stdin => (Vec::new(), Vec::new(), false),
         };
         let codec = match input.codec {
             Codec::Text => "text",
             Codec::Json => "json",
         };
-        Self { id: input.id.clone(), r#type, codec, include, exclude, from_end }
+        let (r#type, listen) = (input.kind.name(), input.kind.tcp_address());
+        Self { id: input.id.clone(), r#type, listen, codec, include, exclude, from_end }
     }
 }
 
@@ -190,6 +194,9 @@ impl fmt::Display for Directory {
 impl fmt::Display for InputSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.id, self.r#type)?;
+        if let Some(listen) = self.listen {
+            write!(f, " on {listen}")?;
+        }
         if !self.include.is_empty() {
             write!(f, " {}", self.include.join(", "))?;
         }
