@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something it needs fails")]
 
+mod admin_client;
 mod web;
 mod world;
 
+mod admin;
 mod arrival;
 mod batching;
 mod faults;

@@ -28,8 +28,10 @@ fn with(group: &Group, line: Option<String>) -> String {
     let output = "type: kinesis\n    stream_name: logs\n    region: eu-west-1";
     let [mut top, mut of_input, mut of_output] = [const { String::new() }; 3];
     match (group.name, line) {
+        ("admin", None) => top = "admin: {}".to_owned(),
         (_, None) => {}
         ("top", Some(line)) => top = line,
+        ("admin", Some(line)) => top = format!("admin:\n  {line}"),
         ("secret", Some(line)) => top = format!("secrets:\n  kinesis:\n    {line}"),
         ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin", Some(line)) => {
             of_input = format!("\n    {line}")
@@ -127,6 +129,7 @@ fn properties(group: &Group) -> Value {
     let output = &schema["properties"]["outputs"]["additionalProperties"]["oneOf"][0]["properties"];
     match group.name {
         "top" => schema["properties"].clone(),
+        "admin" => schema["properties"]["admin"]["properties"].clone(),
         name @ ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin") => input(name),
         "tls" => input("http")["tls"]["properties"].clone(),
         "kinesis" => output.clone(),

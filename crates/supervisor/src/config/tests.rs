@@ -71,6 +71,7 @@ fn the_least_that_a_file_must_hold() {
     let expected = Config {
         data_dir: "/etc/millpond/millpond-data".into(),
         shutdown_timeout: Duration::from_secs(10),
+        admin: None,
         inputs: vec![Input {
             id: "app".into(),
             codec: Default::default(),

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::assembler::Encoding;
 use crate::backlog::{self, Content, Reading};
-use crate::chunk::Receipt;
+use crate::chunk::Fate;
 use crate::dead_letters::Reason;
 use crate::forwarder::{Action, DropReason, Event, Forwarder, Key};
 use crate::health::Verdict;
@@ -293,7 +293,7 @@ impl Driver {
             Notice::Spooled(id, None) => Ok(Some(Event::Withdrawn(id))),
             Notice::Spooled(id, Some(Sequence(sequence))) => {
                 self.sender.counters.spooled_batches.add(1);
-                self.settle(Key::Live(id));
+                self.settle(Key::Live(id), Fate::Queued);
                 Ok(Some(Event::Spooled { id, sequence }))
             }
             Notice::Queue(Report::Readable(Sequence(end))) => Ok(Some(Event::Readable(end))),
@@ -407,7 +407,7 @@ impl Driver {
                 if let (Key::Queued(sequence), Some(backlog)) = (key, &self.backlog) {
                     backlog.queue.ack(Sequence(sequence))?;
                 }
-                self.settle(key);
+                self.settle(key, Fate::Delivered);
             }
             Action::Spool(id) => self.spool(id)?,
             Action::Withdraw => {
@@ -496,7 +496,7 @@ impl Driver {
         };
         counter.add(events);
         self.said.dropped(self.start.elapsed(), reason.as_str(), events, counter.get());
-        self.settle(Key::Live(id));
+        self.settle(Key::Live(id), Fate::Dropped);
     }
 
     /// Lets go of a batch that is neither delivered nor durable.
@@ -509,11 +509,11 @@ impl Driver {
         }
     }
 
-    fn settle(&mut self, key: Key) {
+    fn settle(&mut self, key: Key, fate: Fate) {
         let Some(held) = self.batches.remove(key) else {
             panic!("{key:?} has its fate and is not held");
         };
-        held.receipts.into_iter().for_each(Receipt::settle);
+        held.receipts.into_iter().for_each(|receipt| receipt.settle_as(fate));
     }
 
     /// The queue has given batches up. Those that are held here are sent all the same.

@@ -26,7 +26,7 @@ pub(super) fn refused(input: &Arc<str>, address: SocketAddr, source: io::Error) 
 }
 
 /// What to do when an address cannot be had.
-fn remedy(address: SocketAddr, error: &io::Error) -> &'static str {
+pub(crate) fn remedy(address: SocketAddr, error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::AddrInUse => {
             "another program has it (`ss -lntup` shows which): stop it, or choose another port"

@@ -36,6 +36,7 @@ pub use counters::{Count, InputCounters};
 pub use error::InputError;
 pub use file::run_file;
 pub use http::{HttpListener, Outcome, RequestCounters, run_http};
+pub(crate) use listen::remedy as remedy_of_listen;
 pub use stdin::run_stdin;
 
 /// What every input needs beside its own settings.

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::parts::{Happened, Tasks};
 use crate::config::checked::Input;
 use crate::inputs::{self, Count, InputCounters, InputError, Started};
-use crate::registry::{InputEntry, InputStage, Registry};
+use crate::registry::{InputEntry, InputStage, Registry, Stage};
 use crate::ways::{Fanout, Way};
 
 /// Bounds of the delay before an input that has failed is started again; it doubles each time.
@@ -186,15 +186,20 @@ impl Inputs {
         self.forget();
     }
 
-    /// The input has ended, and should not have.
+    /// The input has ended and should not have, or could not start. It is started again by and by, unless it has never
+    /// worked since the process started: then a person is there, who should see that.
     pub(super) fn on_failed(&mut self, id: &Arc<str>, error: &InputError, tasks: &mut Tasks) -> AfterFailure {
         let Some(slot) = self.slots.get_mut(id) else { return AfterFailure::Retry };
-        let Some(running) = slot.running.take() else { return AfterFailure::Retry };
-        let never_worked = running.entry.stage() == InputStage::Starting;
-        if never_worked && self.registry.stage() == crate::registry::Stage::Starting {
+        slot.running = None;
+        let listed = self.registry.listed();
+        let entry = listed.inputs.iter().find(|entry| entry.id == *id);
+        let never_worked = entry.is_none_or(|entry| entry.stage() == InputStage::Starting);
+        if never_worked && self.registry.stage() == Stage::Starting {
             return AfterFailure::Fatal;
         }
-        running.entry.set_stage(InputStage::Failing(error.to_string()));
+        if let Some(entry) = entry {
+            entry.set_stage(InputStage::Failing(error.to_string()));
+        }
         slot.failures = slot.failures.saturating_add(1);
         let delay = RETRY_FIRST.saturating_mul(1 << (slot.failures - 1).min(6)).min(RETRY_MAX);
         let id = Arc::clone(id);

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::admin::{AdminError, AdminServer};
 use crate::clock::Steady;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, checked};
 use crate::inputs::InputError;
 use crate::orphans;
 use crate::output::OutputError;
@@ -35,6 +36,9 @@ pub enum RunError {
     /// An input cannot start.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// The admin address cannot be served.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// Something ended that should not have; the log says what.
     #[error("stopped because a part of it failed; the log above says which and why")]
     Failed,
@@ -72,6 +76,7 @@ pub async fn run(config: Config, world: World) -> Result<(), RunError> {
     let World { source, mut signals, service, registry } = world;
     start_the_clock(&config);
     let mut changes = ConfigWatch::start(&source.path);
+    let mut admin = Admin::start(&config, &registry)?;
     let mut parts = Parts::start(config, &registry, &service).await?;
     say_orphans(parts.config());
     let mut summary = tokio::time::interval_at(Instant::now() + SUMMARY_EVERY, SUMMARY_EVERY);
@@ -84,13 +89,62 @@ pub async fn run(config: Config, world: World) -> Result<(), RunError> {
             },
             asked = signals.next() => match asked {
                 Asked::Stop => parts.on_signal(),
-                Asked::Reload => reload(&mut parts, &source, &mut changes, "SIGHUP").await,
+                Asked::Reload => {
+                    reload(&mut parts, &source, &mut changes, "SIGHUP").await;
+                    admin.follow(parts.config());
+                }
             },
-            () = changes.changed() => reload(&mut parts, &source, &mut changes, "the file has changed").await,
+            () = changes.changed() => {
+                reload(&mut parts, &source, &mut changes, "the file has changed").await;
+                admin.follow(parts.config());
+            }
             _ = summary.tick() => summed_up = parts.sum_up(summed_up),
         }
     }
-    if parts.finish() { Ok(()) } else { Err(RunError::Failed) }
+    let is_clean = parts.finish();
+    admin.stop();
+    if is_clean { Ok(()) } else { Err(RunError::Failed) }
+}
+
+/// The admin address, if there is to be one.
+struct Admin {
+    registry: Registry,
+    settings: Option<checked::Admin>,
+    server: Option<AdminServer>,
+}
+
+impl Admin {
+    fn start(config: &Config, registry: &Registry) -> Result<Self, AdminError> {
+        let settings = config.admin.clone();
+        let server = settings.as_ref().map(|admin| AdminServer::start(admin, registry.clone())).transpose()?;
+        Ok(Self { registry: registry.clone(), settings, server })
+    }
+
+    /// The configuration that runs says where it is. An address that cannot be had is no reason to stop forwarding.
+    fn follow(&mut self, config: &Config) {
+        if self.settings == config.admin {
+            return;
+        }
+        self.settings.clone_from(&config.admin);
+        // The new one may have the old one's address.
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+        match self.settings.as_ref().map(|admin| AdminServer::start(admin, self.registry.clone())) {
+            None => {}
+            Some(Ok(server)) => self.server = Some(server),
+            Some(Err(error)) => {
+                tracing::error!(%error, "there is no admin address until the configuration is read again");
+                self.settings = None;
+            }
+        }
+    }
+
+    fn stop(self) {
+        if let Some(server) = self.server {
+            server.stop();
+        }
+    }
 }
 
 /// Reads the configuration again, and changes what runs if it is good.

@@ -75,7 +75,10 @@ impl Parts {
         };
         parts.want(prepared);
         parts.start_outputs()?;
-        parts.start_inputs()?;
+        for id in parts.inputs.to_start() {
+            let ways = parts.outputs.ways(&id);
+            parts.inputs.start(&id, &parts.config.data_dir, ways, &mut parts.tasks)?;
+        }
         Ok(parts)
     }
 
@@ -136,11 +139,7 @@ impl Parts {
             Ok(Happened::InputSendsNoMore(id, number)) => self.inputs.on_sends_no_more(&id, number),
             Ok(Happened::Input(id, Ok(()))) => self.inputs.on_ended(&id),
             Ok(Happened::Input(id, Err(error))) => self.on_input_failed(&id, &error),
-            Ok(Happened::InputRetry(id)) => {
-                if let Err(error) = self.start_input(&id) {
-                    self.fail(&error);
-                }
-            }
+            Ok(Happened::InputRetry(id)) => self.start_input(&id),
             Ok(Happened::Driver(id, Ok(left))) => {
                 let (outputs, mut start) = self.starting();
                 if let Err(error) = outputs.on_ended(&id, left, &mut start) {
@@ -184,8 +183,8 @@ impl Parts {
         // A way that is gone must not be held by inputs while the output at its end waits for that.
         let outputs = &self.outputs;
         self.inputs.set_ways(|input| outputs.ways(input));
-        if let Err(error) = self.start_inputs() {
-            self.fail(&error);
+        for id in self.inputs.to_start() {
+            self.start_input(&id);
         }
         if self.inputs.are_over() {
             self.outputs.close_ways();
@@ -207,13 +206,11 @@ impl Parts {
         (&mut self.outputs, start)
     }
 
-    fn start_inputs(&mut self) -> Result<(), InputError> {
-        self.inputs.to_start().iter().try_for_each(|id| self.start_input(id))
-    }
-
-    fn start_input(&mut self, id: &Arc<str>) -> Result<(), InputError> {
+    fn start_input(&mut self, id: &Arc<str>) {
         let ways = self.outputs.ways(id);
-        self.inputs.start(id, &self.config.data_dir, ways, &mut self.tasks)
+        if let Err(error) = self.inputs.start(id, &self.config.data_dir, ways, &mut self.tasks) {
+            self.on_input_failed(id, &error);
+        }
     }
 
     fn fail(&mut self, error: &dyn std::fmt::Display) {

@@ -7,10 +7,12 @@ use millpond_kinesis::aws::Secret;
 
 use super::secrets::SecretSource;
 
+mod admin;
 mod inputs;
 mod listen;
 mod network;
 
+pub use admin::Admin;
 pub use inputs::{FileInput, Input, InputKind, ReadFrom};
 pub use listen::{HttpInput, TlsFiles};
 pub use network::{
@@ -25,6 +27,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How long a stop may take before what is in flight is given up.
     pub shutdown_timeout: Duration,
+    /// The admin address, if there shall be one.
+    pub admin: Option<Admin>,
     /// Inputs in the order of the file.
     pub inputs: Vec<Input>,
     /// Outputs in the order of the file; the inactive ones included.
@@ -252,6 +256,18 @@ pub enum Backpressure {
     Drop,
     /// New events go to the queue on disk.
     Queue,
+}
+
+impl Backpressure {
+    /// The word for it: `backpressure` in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Drop => "drop",
+            Self::Queue => "queue",
+        }
+    }
 }
 
 /// When batches go through the queue.

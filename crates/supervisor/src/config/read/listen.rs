@@ -39,12 +39,12 @@ pub(super) fn http(section: &Section<'_>) -> Option<HttpInput> {
     listen.map(|_| http)
 }
 
-/// Where an input listens.
+/// The setting `listen`.
 pub(super) fn address(section: &Section<'_>) -> Option<SocketAddr> {
     section.text("listen").and_then(|text| listen::address(&text).ok())
 }
 
-/// The section `tls` of an input, if it has one.
+/// The section `tls` of what listens, if it has one.
 pub(super) fn tls(section: &Section<'_>) -> Option<TlsFiles> {
     if !section.is_given("tls") {
         return None;

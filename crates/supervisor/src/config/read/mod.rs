@@ -13,6 +13,7 @@ use super::units::Fault;
 use super::words::nearest;
 
 mod access;
+mod admin;
 mod input;
 mod listen;
 mod network;
@@ -52,17 +53,18 @@ pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
         );
     }
     warn_of_patterns_read_twice(&top, &inputs);
-    listen::refuse_addresses_taken_twice(&top, &inputs);
-    listen::warn_of_answers_too_late(&top, &inputs, &outputs);
     check_routes(&top, &inputs, &outputs);
     check_adopted(&top, &outputs);
+    let admin = admin::admin(&top, &inputs);
+    listen::refuse_addresses_taken_twice(&top, &inputs);
+    listen::warn_of_answers_too_late(&top, &inputs, &outputs);
     if !context.environment.secrets_elsewhere {
         context.secrets().missing_and_unused().into_iter().for_each(|fault| top.warning("secrets", fault));
     }
     if !outputs.is_empty() && outputs.iter().all(|output| !output.active) {
         top.problem("outputs", no_active_output(context));
     }
-    Some(Config { data_dir, shutdown_timeout, inputs, outputs })
+    Some(Config { data_dir, shutdown_timeout, admin, inputs, outputs })
 }
 
 /// Whom an output names must be there, and an input that nobody takes is probably a mistake.

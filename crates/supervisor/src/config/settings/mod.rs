@@ -8,6 +8,7 @@ use super::names;
 use super::units::Fault;
 use super::words::{Words, words_of};
 
+mod admin;
 mod http;
 mod inputs;
 mod network;
@@ -18,6 +19,7 @@ pub(super) use inputs::{FILE, INPUTS};
 pub(super) use outputs::{KINESIS, QUEUE};
 pub(super) use top::{SECRET, TOP};
 
+use admin::ADMIN;
 use http::HTTP;
 use inputs::{STDIN, TLS};
 use network::{SYSLOG, TCP, UDP, UNIX};
@@ -180,6 +182,7 @@ impl Group {
 /// The groups with settings of their own that are documented, the file itself first.
 pub(super) const GROUPS: &[&Group] = &[
     &TOP,
+    &ADMIN,
     &FILE,
     &HTTP,
     &TCP,
