@@ -119,7 +119,6 @@ impl InputSummary {
             }
             _ => (Vec::new(), Vec::new(), false),
         };
-        let r#type = input.kind.name();
         let codec = match input.codec {
             Codec::Text => "text",
             Codec::Json => "json",
