@@ -283,6 +283,46 @@ async fn an_event_is_cut() {
     world.stop().await;
 }
 
+const TOO_LARGE: Expected = &[
+    ("millpond_dropped_events_total{output=\"main\",reason=\"oversize\"}", Is(50.0)),
+    ("millpond_log_held_back_lines_total", AtLeast(30.0)),
+];
+
+/// Each of them would be a line in the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_too_large() {
+    let (mut world, address, before) = world("oversize: drop\nmax_record_size: \"16 KiB\"").await;
+    std::fs::write(world.path("long.log"), ("x".repeat(32 << 10) + "\n").repeat(50)).unwrap();
+    let dropped = |metrics: &Metrics| {
+        metrics.get("millpond_dropped_events_total{output=\"main\",reason=\"oversize\"}") == Some(50.0)
+    };
+    check(TOO_LARGE, &before, &world.metrics_when(address, "the drops", dropped).await);
+    world.stop().await;
+}
+
+const REFUSED: Expected = &[
+    ("millpond_config_reloads_total{result=\"refused\"}", Is(1.0)),
+    ("millpond_config_last_reload_successful", Zero),
+];
+const TAKEN: Expected = &[
+    ("millpond_config_reloads_total{result=\"success\"}", Is(1.0)),
+    ("millpond_config_last_reload_successful", Is(1.0)),
+    ("millpond_output_tag{output=\"main\",tag=\"new\"}", Is(1.0)),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads() {
+    let (mut world, address, before) = world("tags: [old]").await;
+    world.edit("tags: [old]", "tags: [new]\n    concurrency: 0");
+    let refused = |metrics: &Metrics| metrics.get("millpond_config_last_reload_successful") == Some(0.0);
+    let during = world.metrics_when(address, "the refusal", refused).await;
+    check(REFUSED, &before, &during);
+    world.edit("concurrency: 0", "concurrency: 5");
+    let taken = |metrics: &Metrics| !refused(metrics);
+    check(TAKEN, &during, &world.metrics_when(address, "the reload", taken).await);
+    world.stop().await;
+}
+
 const NO_OBJECT: Expected = &[("millpond_output_not_object_events_total", Is(2.0))];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -397,7 +437,7 @@ async fn requests() {
 }
 
 /// What cannot be made to happen here at will. That they show what they say is tested in the crate, as for all others.
-const NOT_FROM_OUTSIDE: [&str; 8] = [
+const NOT_FROM_OUTSIDE: [&str; 7] = [
     // Counted at the very end of a stop that runs out of time.
     "millpond_output_unacknowledged_events_total",
     // An output lets go of events only at such a stop, or when it fails.
@@ -409,7 +449,6 @@ const NOT_FROM_OUTSIDE: [&str; 8] = [
     "millpond_input_unwatched_directories",
     "millpond_input_position_errors_total",
     "millpond_queue_poisoned_segments_total",
-    "millpond_config_reloads_total",
 ];
 
 #[test]
@@ -424,6 +463,9 @@ fn every_metric_is_moved() {
         FAILED_ALONE,
         REPEATED,
         CUT,
+        TOO_LARGE,
+        REFUSED,
+        TAKEN,
         NO_OBJECT,
         IN_FLIGHT,
         PAUSED,
