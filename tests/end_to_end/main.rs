@@ -24,3 +24,4 @@ mod reshard;
 mod role;
 mod secrets;
 mod service;
+mod streams;

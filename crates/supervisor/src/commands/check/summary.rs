@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -42,6 +43,9 @@ struct AdminSummary {
 struct InputSummary {
     id: String,
     r#type: &'static str,
+    /// Only with inputs that listen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<SocketAddr>,
     codec: &'static str,
     include: Vec<String>,
     exclude: Vec<String>,
@@ -109,28 +113,23 @@ impl AdminSummary {
 
 impl InputSummary {
     fn new(input: &Input) -> Self {
-        let (r#type, include, exclude, from_end) = match &input.kind {
+        let (include, exclude, from_end) = match &input.kind {
             InputKind::File(file) => {
-                ("file", file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
+                (file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
             }
-            InputKind::Http(_) => ("http", Vec::new(), Vec::new(), false),
-            InputKind::Stdin => ("stdin", Vec::new(), Vec::new(), false),
+            _ => (Vec::new(), Vec::new(), false),
         };
         let codec = match input.codec {
             Codec::Text => "text",
             Codec::Json => "json",
         };
-        Self { id: input.id.clone(), r#type, codec, include, exclude, from_end }
+        let (r#type, listen) = (input.kind.name(), input.kind.tcp_address());
+        Self { id: input.id.clone(), r#type, listen, codec, include, exclude, from_end }
     }
 }
 
 impl OutputSummary {
     fn new(output: &Output, rooms: &BTreeMap<PathBuf, Room>) -> Self {
-        let backpressure = match output.backpressure {
-            Backpressure::Block => "block",
-            Backpressure::Drop => "drop",
-            Backpressure::Queue => "queue",
-        };
         let records = match output.format {
             Format::Gzip => "gzip",
             Format::Ndjson => "ndjson",
@@ -143,7 +142,7 @@ impl OutputSummary {
             region: output.region.clone(),
             endpoint: output.endpoint.clone(),
             records,
-            backpressure,
+            backpressure: output.backpressure.as_str(),
             queue: (output.backpressure == Backpressure::Queue).then(|| QueueSummary::new(output, rooms)),
         }
     }
@@ -218,6 +217,9 @@ impl fmt::Display for AdminSummary {
 impl fmt::Display for InputSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.id, self.r#type)?;
+        if let Some(listen) = self.listen {
+            write!(f, " on {listen}")?;
+        }
         if !self.include.is_empty() {
             write!(f, " {}", self.include.join(", "))?;
         }

@@ -10,10 +10,15 @@ use super::secrets::SecretSource;
 mod admin;
 mod inputs;
 mod listen;
+mod network;
 
 pub use admin::Admin;
 pub use inputs::{FileInput, Input, InputKind, ReadFrom};
 pub use listen::{HttpInput, TlsFiles};
+pub use network::{
+    DatagramFraming, StreamFraming, StreamSettings, SyslogInput, SyslogTransport, TcpInput, UdpInput,
+    UnixInput, UnixSocket, Zone,
+};
 
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq)]

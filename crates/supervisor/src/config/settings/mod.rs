@@ -11,6 +11,7 @@ use super::words::{Words, words_of};
 mod admin;
 mod http;
 mod inputs;
+mod network;
 mod outputs;
 mod top;
 
@@ -21,6 +22,7 @@ pub(super) use top::{SECRET, TOP};
 use admin::ADMIN;
 use http::HTTP;
 use inputs::{STDIN, TLS};
+use network::{SYSLOG, TCP, UDP, UNIX};
 use outputs::{ASSUME_ROLE, AUTH, PARTITION_KEY};
 
 /// The settings of one section.
@@ -183,6 +185,10 @@ pub(super) const GROUPS: &[&Group] = &[
     &ADMIN,
     &FILE,
     &HTTP,
+    &TCP,
+    &UDP,
+    &SYSLOG,
+    &UNIX,
     &STDIN,
     &TLS,
     &KINESIS,
