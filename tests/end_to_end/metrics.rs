@@ -4,8 +4,13 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::admin_client::{ADMIN, Metrics, get, post};
+use crate::web::replace_input;
 use crate::world::World;
 
 /// What a series shows in the end.
@@ -283,6 +288,46 @@ async fn an_event_is_cut() {
     world.stop().await;
 }
 
+const TOO_LARGE: Expected = &[
+    ("millpond_dropped_events_total{output=\"main\",reason=\"oversize\"}", Is(50.0)),
+    ("millpond_log_held_back_lines_total", AtLeast(30.0)),
+];
+
+/// Each of them would be a line in the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_too_large() {
+    let (mut world, address, before) = world("oversize: drop\nmax_record_size: \"16 KiB\"").await;
+    std::fs::write(world.path("long.log"), ("x".repeat(32 << 10) + "\n").repeat(50)).unwrap();
+    let dropped = |metrics: &Metrics| {
+        metrics.get("millpond_dropped_events_total{output=\"main\",reason=\"oversize\"}") == Some(50.0)
+    };
+    check(TOO_LARGE, &before, &world.metrics_when(address, "the drops", dropped).await);
+    world.stop().await;
+}
+
+const REFUSED: Expected = &[
+    ("millpond_config_reloads_total{result=\"refused\"}", Is(1.0)),
+    ("millpond_config_last_reload_successful", Zero),
+];
+const TAKEN: Expected = &[
+    ("millpond_config_reloads_total{result=\"success\"}", Is(1.0)),
+    ("millpond_config_last_reload_successful", Is(1.0)),
+    ("millpond_output_tag{output=\"main\",tag=\"new\"}", Is(1.0)),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads() {
+    let (mut world, address, before) = world("tags: [old]").await;
+    world.edit("tags: [old]", "tags: [new]\n    concurrency: 0");
+    let refused = |metrics: &Metrics| metrics.get("millpond_config_last_reload_successful") == Some(0.0);
+    let during = world.metrics_when(address, "the refusal", refused).await;
+    check(REFUSED, &before, &during);
+    world.edit("concurrency: 0", "concurrency: 5");
+    let taken = |metrics: &Metrics| !refused(metrics);
+    check(TAKEN, &during, &world.metrics_when(address, "the reload", taken).await);
+    world.stop().await;
+}
+
 const NO_OBJECT: Expected = &[("millpond_output_not_object_events_total", Is(2.0))];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -371,28 +416,89 @@ const REQUESTS: Expected = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests() {
-    let mut world = World::new(2, "flush_period: 50ms").await;
-    world.configure(|config| {
-        config.replace("{ type: file, include: [\"*.log\"] }", "{ type: http, listen: \"127.0.0.1:0\" }")
-            + ADMIN
-            + "\n"
-    });
-    let address = world.start_with_admin().await;
-    let before = Metrics::scrape(address).await;
-    if !world.has_said("listening") {
-        world.hear("its address", |said| said.message == "listening").await;
-    }
-    let said = world.said.iter().find(|said| said.message == "listening").unwrap();
-    let input: SocketAddr = said.fields["address"].as_str().unwrap().parse().unwrap();
-    let mut client = tokio::net::TcpStream::connect(input).await.unwrap();
+    let (mut world, address, input, before) = listening("type: http", "").await;
+    let mut client = TcpStream::connect(input).await.unwrap();
     let request =
         "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 6\r\n\r\nhello\n";
-    tokio::io::AsyncWriteExt::write_all(&mut client, request.as_bytes()).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
     let accepted = |metrics: &Metrics| {
         metrics.get("millpond_input_requests_total{input=\"app\",outcome=\"accepted\"}") == Some(1.0)
     };
     check(REQUESTS, &before, &world.metrics_when(address, "the request", accepted).await);
     drop(client);
+    world.stop().await;
+}
+
+/// A world whose input listens: its admin address, that of the input, and what there was at the start.
+async fn listening(input: &str, output: &str) -> (World, SocketAddr, SocketAddr, Metrics) {
+    let mut world = World::new(2, &format!("flush_period: 50ms\n{output}")).await;
+    replace_input(&world, &format!("{{ {input}, listen: \"127.0.0.1:0\" }}"));
+    world.configure(|config| config + ADMIN + "\n");
+    let address = world.start_with_admin().await;
+    if !world.has_said("listening") {
+        world.hear("its address", |said| said.message == "listening").await;
+    }
+    let said = world.said.iter().find(|said| said.message == "listening").unwrap();
+    let input = said.fields["address"].as_str().unwrap().parse().unwrap();
+    let before = Metrics::scrape(address).await;
+    (world, address, input, before)
+}
+
+const CONNECTIONS: Expected = &[
+    ("millpond_input_accepted_connections_total", Is(3.0)),
+    ("millpond_input_refused_connections_total", Is(1.0)),
+    ("millpond_input_connection_errors_total", Is(1.0)),
+    ("millpond_input_framing_errors_total", Is(1.0)),
+    ("millpond_input_incomplete_events_total", Is(1.0)),
+    ("millpond_input_unparsed_events_total", Is(3.0)),
+    ("millpond_input_not_utf8_events_total", Is(1.0)),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections() {
+    let input = "type: syslog, transport: tcp, framing: octet_counted, max_connections: 1";
+    let (mut world, address, input, before) = listening(input, "").await;
+    let is = |series: &'static str, value: f64| move |metrics: &Metrics| metrics.get(series) == Some(value);
+    let mut first = TcpStream::connect(input).await.unwrap();
+    first.write_all(b"5 hello2 \xff\xfe9 half").await.unwrap();
+    world.metrics_when(address, "two events", is("millpond_input_unparsed_events_total", 2.0)).await;
+    let _one_too_many = TcpStream::connect(input).await.unwrap();
+    world.metrics_when(address, "a refusal", is("millpond_input_refused_connections_total", 1.0)).await;
+    drop(first);
+    world.metrics_when(address, "half a message", is("millpond_input_incomplete_events_total", 1.0)).await;
+    world.metrics_when(address, "room", is("millpond_input_connections", 0.0)).await;
+    let mut second = TcpStream::connect(input).await.unwrap();
+    second.write_all(b"no number").await.unwrap();
+    world.metrics_when(address, "a bad frame", is("millpond_input_framing_errors_total", 1.0)).await;
+    world.metrics_when(address, "room", is("millpond_input_connections", 0.0)).await;
+    let third = TcpStream::connect(input).await.unwrap();
+    world.metrics_when(address, "the third", is("millpond_input_accepted_connections_total", 3.0)).await;
+    // Its end is a reset.
+    third.set_zero_linger().unwrap();
+    drop(third);
+    let after =
+        world.metrics_when(address, "a reset", is("millpond_input_connection_errors_total", 1.0)).await;
+    check(CONNECTIONS, &before, &after);
+    world.stop().await;
+}
+
+const DATAGRAMS: Expected = &[("millpond_input_dropped_datagrams_total", AtLeast(1.0))];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn datagrams_are_dropped() {
+    let (mut world, address, input, before) =
+        listening("type: udp, receive_buffer: \"4 KiB\"", "backpressure: block").await;
+    assert_eq!(post(address, "/api/v1/outputs/main/pause", "").await.status, 200);
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let dropped = |metrics: &Metrics| metrics.get("millpond_input_dropped_datagrams_total") > Some(0.0);
+    for _ in 0..20_000 {
+        socket.send_to(&[b'x'; 1_000], input).await.unwrap();
+    }
+    assert_eq!(post(address, "/api/v1/outputs/main/resume", "").await.status, 200);
+    // The kernel tells of it with the next one that it does not drop.
+    world.live(Duration::from_millis(500), 0).await;
+    socket.send_to(b"the next one", input).await.unwrap();
+    check(DATAGRAMS, &before, &world.metrics_when(address, "the loss", dropped).await);
     world.stop().await;
 }
 
@@ -404,12 +510,12 @@ const NOT_FROM_OUTSIDE: [&str; 8] = [
     "millpond_input_resent_chunks_total",
     // A race between whoever writes and truncates a file and the reader.
     "millpond_input_lost_bytes_total",
+    "millpond_input_lost_events_total",
     // Disks and limits of the system that fail; the tests may run as root, whom no permission stops.
     "millpond_input_read_errors_total",
     "millpond_input_unwatched_directories",
     "millpond_input_position_errors_total",
     "millpond_queue_poisoned_segments_total",
-    "millpond_config_reloads_total",
 ];
 
 #[test]
@@ -424,11 +530,16 @@ fn every_metric_is_moved() {
         FAILED_ALONE,
         REPEATED,
         CUT,
+        TOO_LARGE,
+        REFUSED,
+        TAKEN,
         NO_OBJECT,
         IN_FLIGHT,
         PAUSED,
         DAMAGED,
         REQUESTS,
+        CONNECTIONS,
+        DATAGRAMS,
     ];
     let family = |series: &'static str| {
         let name = series.split('{').next().unwrap_or(series);

@@ -255,6 +255,9 @@ fn moment() -> Moment {
         OutputMoment { entry: entry(main, Ok(running(output_counters(&mut numbers)))), doing: Some(doing) },
         OutputMoment { entry: entry(other, Err("elsewhere".to_owned())), doing: None },
     ];
+    let held_back = Arc::new(Counter::default());
+    held_back.add(numbers.next());
+    registry.enter_log(held_back);
     registry.reloads().succeeded.add(numbers.next());
     registry.reloads().refuse();
     Moment { registry, stage: Stage::Running, at: Instant::now(), inputs, outputs }

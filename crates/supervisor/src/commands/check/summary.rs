@@ -130,11 +130,6 @@ impl InputSummary {
 
 impl OutputSummary {
     fn new(output: &Output, rooms: &BTreeMap<PathBuf, Room>) -> Self {
-        let backpressure = match output.backpressure {
-            Backpressure::Block => "block",
-            Backpressure::Drop => "drop",
-            Backpressure::Queue => "queue",
-        };
         let records = match output.format {
             Format::Gzip => "gzip",
             Format::Ndjson => "ndjson",
@@ -147,7 +142,7 @@ impl OutputSummary {
             region: output.region.clone(),
             endpoint: output.endpoint.clone(),
             records,
-            backpressure,
+            backpressure: output.backpressure.as_str(),
             queue: (output.backpressure == Backpressure::Queue).then(|| QueueSummary::new(output, rooms)),
         }
     }
