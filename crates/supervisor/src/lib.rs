@@ -25,5 +25,6 @@ pub mod output_state;
 pub mod put;
 pub mod puts;
 pub mod queue_thread;
+pub mod rate;
 pub mod supervisor;
 pub mod window;

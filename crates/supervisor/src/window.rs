@@ -6,7 +6,7 @@ use std::time::Duration;
 const DECREASE_EVERY: Duration = Duration::from_millis(100);
 
 /// The number of puts that may be in flight.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Window {
     limit: f64,
     max: f64,
