@@ -33,6 +33,13 @@ impl Window {
         self.limit < self.max
     }
 
+    /// What of it matters for all that can come.
+    #[cfg(test)]
+    pub(crate) fn shape(&self, now: Duration) -> (u64, bool) {
+        let settled = self.decreased_at.is_none_or(|at| now.saturating_sub(at) >= DECREASE_EVERY);
+        (self.limit.to_bits(), settled)
+    }
+
     /// A put was accepted whole: a little wider, by about one per window's worth of puts.
     pub fn on_accepted(&mut self) {
         self.limit = (self.limit + 1.0 / self.limit).min(self.max);

@@ -8,6 +8,8 @@ mod events;
 mod held;
 mod messages;
 mod steps;
+#[cfg(test)]
+mod walk;
 
 use std::time::Duration;
 
@@ -19,8 +21,8 @@ use held::Batches;
 
 pub use messages::{Action, DropReason, Event, Key, Policy, PutResult};
 
-/// Batches that wait in memory, besides those in flight.
-const LIVE_MAX: usize = 4;
+/// Batches that wait in memory, besides those in flight. Few where every state is walked through.
+const LIVE_MAX: usize = if cfg!(test) { 1 } else { 4 };
 
 /// The machine of one output.
 #[derive(Debug, Clone)]
@@ -196,8 +198,9 @@ impl Forwarder {
         let down = self.health.name().is_down();
         match self.policy.backpressure {
             Backpressure::Drop if down && !self.stopping => Some(DropReason::Unhealthy),
-            Backpressure::Queue if !self.queue_room && self.policy.on_full == OnFull::Drop => {
-                Some(DropReason::QueueFull)
+            // What is taken back from a full queue is about to be sent, and what waits behind it too.
+            Backpressure::Queue if self.policy.on_full == OnFull::Drop => {
+                (!self.queue_room && !self.withdrawing).then_some(DropReason::QueueFull)
             }
             _ => None,
         }

@@ -7,9 +7,9 @@ use super::{Action, Forwarder, Key, LIVE_MAX};
 use crate::config::checked::QueueMode;
 
 /// Batches handed to the queue that it has not taken yet. More than one, so that they share a sync.
-const SPOOLS_MAX: usize = 8;
+pub(super) const SPOOLS_MAX: usize = if cfg!(test) { 2 } else { 8 };
 /// Queued batches that are held ready beyond those that may fly.
-const READ_AHEAD: usize = 2;
+const READ_AHEAD: usize = if cfg!(test) { 0 } else { 2 };
 /// Where new goes before old and one put may fly at a time: so many new ones, then one from the queue.
 const LIVE_RUN_MAX: u32 = 3;
 
