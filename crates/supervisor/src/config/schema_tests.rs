@@ -97,7 +97,14 @@ fn ranges_are_what_is_declared() {
                 ),
                 Kind::Size(min, max) | Kind::SizeOrNone(min, max) => {
                     let size = |bytes| Size(bytes).to_string();
-                    (min.checked_sub(1).map(size), size(min), size(max), size(max + 1))
+                    // Where 0 is none, it is never too small.
+                    let is_none = |low: &u64| *low == 0 && matches!(setting.kind, Kind::SizeOrNone(..));
+                    (
+                        min.checked_sub(1).filter(|low| !is_none(low)).map(size),
+                        size(min),
+                        size(max),
+                        size(max + 1),
+                    )
                 }
                 Kind::Period(min, max) | Kind::PeriodOrNone(min, max) | Kind::WordOrPeriod(_, min, max) => {
                     let period = |milliseconds| Period(Duration::from_millis(milliseconds)).to_string();
@@ -114,7 +121,7 @@ fn ranges_are_what_is_declared() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 37);
+    assert_eq!(checked, 38);
     assert_eq!(Size(SIZE_MAX).to_string(), "1048576 TiB");
 }
 

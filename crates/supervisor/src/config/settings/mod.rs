@@ -119,6 +119,9 @@ pub(super) const QUEUE_BYTES_MIN: u64 = 4 * MIB;
 /// Largest size of a queue that is believed: 1 EiB, which is as good as no limit.
 pub(super) const SIZE_MAX: u64 = 1 << 60;
 
+/// Largest limit in events per second: more than any stream takes, so that no limit says the same.
+pub(super) const DRAIN_RATE_MAX: u64 = 1_000_000_000;
+
 impl Kind {
     const fn word<T: Words>() -> Self {
         Self::Word(words_of::<T>)
