@@ -116,7 +116,8 @@ struct Admin {
 impl Admin {
     fn start(config: &Config, registry: &Registry) -> Result<Self, AdminError> {
         let settings = config.admin.clone();
-        let server = settings.as_ref().map(|admin| AdminServer::start(admin, registry.clone())).transpose()?;
+        let server =
+            settings.as_ref().map(|admin| AdminServer::start(admin, registry.clone())).transpose()?;
         Ok(Self { registry: registry.clone(), settings, server })
     }
 
