@@ -21,7 +21,7 @@ pub(super) use top::{SECRET, TOP};
 
 use admin::ADMIN;
 use http::HTTP;
-use inputs::{STDIN, TLS};
+use inputs::{MULTILINE, STDIN, TLS};
 use network::{SYSLOG, TCP, UDP, UNIX};
 use outputs::{ASSUME_ROLE, AUTH, PARTITION_KEY};
 
@@ -187,6 +187,7 @@ pub(super) const GROUPS: &[&Group] = &[
     &TOP,
     &ADMIN,
     &FILE,
+    &MULTILINE,
     &HTTP,
     &TCP,
     &UDP,
