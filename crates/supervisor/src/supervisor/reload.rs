@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Source;
+use super::{Source, watch};
 use crate::config::checked::{Config, Input, InputKind, Output};
 use crate::config::{self, Problems};
 use crate::output::{OutputError, Prepared};
@@ -28,6 +28,9 @@ pub(super) type PreparedOutputs = BTreeMap<String, Prepared>;
 
 /// Reads the configuration anew. What comes back can be applied as a whole.
 pub(super) async fn load(running: &Config, source: &Source) -> Result<(Config, PreparedOutputs), Refused> {
+    if !watch::is_file(&source.path) {
+        return Err(Refused::NeedsRestart("the configuration came through a pipe, and is gone"));
+    }
     let (config, warnings) = config::load(&source.path, &source.environment).map_err(Refused::Bad)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if let Some(what) = needs_restart(running, &config) {

@@ -28,23 +28,29 @@ pub(super) struct ConfigWatch {
 impl ConfigWatch {
     pub(super) fn start(path: &Path) -> Self {
         let (tell, notices) = mpsc::channel(1);
-        let watcher = watch(path, tell);
-        if let Err(error) = &watcher {
+        // What came through a pipe cannot change, and cannot be read again.
+        let watcher = is_file(path).then(|| watch(path, tell));
+        if let Some(Err(error)) = &watcher {
             tracing::warn!(
                 config = %path.display(),
                 %error,
                 "changes of the configuration are not noticed: send SIGHUP after a change"
             );
         }
-        let mut watch =
-            Self { path: path.to_owned(), text: None, notices, look_at: None, watcher: watcher.ok() };
+        let mut watch = Self {
+            path: path.to_owned(),
+            text: None,
+            notices,
+            look_at: None,
+            watcher: watcher.and_then(Result::ok),
+        };
         watch.seen();
         watch
     }
 
     /// What the file holds now is known.
     pub(super) fn seen(&mut self) {
-        self.text = std::fs::read(&self.path).ok();
+        self.text = is_file(&self.path).then(|| std::fs::read(&self.path).ok()).flatten();
     }
 
     /// Waits until the file holds something else than what is known. May be given up at any time.
@@ -82,6 +88,11 @@ async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
+}
+
+/// Is it a file, which can be read as often as one likes? One that is not there may come back.
+pub(super) fn is_file(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |found| found.is_file())
 }
 
 fn watch(path: &Path, tell: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {

@@ -89,7 +89,7 @@ async fn a_rotation_finishes_the_last_event_with_its_last_line() {
 async fn events_larger_than_a_chunk_are_whole_and_larger_than_max_line_are_cut() {
     let mut rig = rig(NEVER);
     rig.max_line = 600_000;
-    let lines = |count: usize| "  x".repeat(33).to_owned() + &"\n".to_owned() + &"  yyyyyy\n".repeat(count);
+    let lines = |count: usize| "  x".repeat(33).to_owned() + "\n" + &"  yyyyyy\n".repeat(count);
     let (large, too_large) = (format!("1 {}", lines(50_000)), format!("2 {}", lines(200_000)));
     rig.append("a.log", &format!("{large}{too_large}3\n4\n"));
     let mut input = rig.start();
