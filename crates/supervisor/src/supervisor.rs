@@ -18,6 +18,7 @@ use crate::driver::{DriveError, Phase};
 use crate::inputs::{self, InputCounters, InputError};
 use crate::orphans;
 use crate::output::{self, OutputError};
+use crate::registry::{InputStage, Registry, Stage};
 use crate::service::{Asked, Service, Signals};
 
 /// How often what was forwarded is summed up in the log, if anything was.
@@ -51,17 +52,23 @@ struct Running {
     stop_inputs: watch::Sender<bool>,
     inputs: Vec<(Arc<str>, Arc<InputCounters>)>,
     outputs: Vec<(Arc<str>, Arc<OutputCounters>, DeadLetters)>,
+    registry: Registry,
     service: Service,
 }
 
 /// Forwards until all inputs have ended and everything is delivered, or until SIGTERM or SIGINT. One that came before
-/// this begins stops it as well, as soon as all has started.
+/// this begins stops it as well, once all has started. What runs is entered in `registry`; `service` hears how far it is.
 ///
 /// # Errors
 /// See [`RunError`].
-pub async fn run(config: &Config, mut signals: Signals, service: &Service) -> Result<(), RunError> {
-    let mut running = start(config, service).await?;
-    service.ready(&running.in_words());
+pub async fn run(
+    config: &Config,
+    registry: &Registry,
+    mut signals: Signals,
+    service: &Service,
+) -> Result<(), RunError> {
+    let mut running = start(config, registry, service).await?;
+    service.ready(registry);
     let mut failed = false;
     let mut summary = tokio::time::interval_at(Instant::now() + SUMMARY_EVERY, SUMMARY_EVERY);
     let mut summed_up = 0;
@@ -70,6 +77,9 @@ pub async fn run(config: &Config, mut signals: Signals, service: &Service) -> Re
             ended = running.parts.join_next() => match ended {
                 None => break,
                 Some(Ok(ended)) => {
+                    if let Ended::Input(id, _) = &ended {
+                        registry.input_ended(id);
+                    }
                     if !say_end(ended) {
                         failed = true;
                         running.stop(config.shutdown_timeout);
@@ -94,7 +104,7 @@ pub async fn run(config: &Config, mut signals: Signals, service: &Service) -> Re
     if failed { Err(RunError::Failed) } else { Ok(()) }
 }
 
-async fn start(config: &Config, service: &Service) -> Result<Running, RunError> {
+async fn start(config: &Config, registry: &Registry, service: &Service) -> Result<Running, RunError> {
     start_the_clock(config);
     let (phase, follow_phase) = watch::channel(Phase::Run);
     let (stop_inputs, follow_stop) = watch::channel(false);
@@ -105,11 +115,17 @@ async fn start(config: &Config, service: &Service) -> Result<Running, RunError> 
         stop_inputs,
         inputs: Vec::new(),
         outputs: Vec::new(),
+        registry: registry.clone(),
         service: service.clone(),
     };
     let mut ways = Vec::new();
-    for settings in config.outputs.iter().filter(|output| output.active) {
+    for settings in &config.outputs {
+        if !settings.active {
+            registry.enter_inactive(settings, "it belongs to another environment".to_owned());
+            continue;
+        }
         let output = output::assemble(config, settings, &host, follow_phase.clone()).await?;
+        registry.enter_output(settings, &output);
         ways.push(output.chunks);
         let (id, assembler, incoming) = (Arc::clone(&output.id), output.assembler, output.incoming);
         running.parts.spawn(async move { Ended::Assembler(id, assembler.run(incoming).await) });
@@ -124,6 +140,7 @@ async fn start(config: &Config, service: &Service) -> Result<Running, RunError> 
     for settings in &config.inputs {
         running.start_input(config, settings, fanout.clone(), follow_stop.clone())?;
     }
+    registry.set_stage(Stage::Running);
     Ok(running)
 }
 
@@ -184,20 +201,17 @@ impl Running {
         stop: watch::Receiver<bool>,
     ) -> Result<(), RunError> {
         let counters = Arc::new(InputCounters::default());
+        let entry = self.registry.enter_input(settings, Arc::clone(&counters));
         let mut handle = inputs::spawn(settings, &config.data_dir, fanout, stop, Arc::clone(&counters))?;
+        entry.set_stage(InputStage::Accepting);
         let id: Arc<str> = settings.id.as_str().into();
         self.inputs.push((Arc::clone(&id), counters));
         self.parts.spawn(async move { Ended::Input(id, handle.finished().await) });
         Ok(())
     }
 
-    /// What runs, for the service manager.
-    fn in_words(&self) -> String {
-        let outputs: Vec<&str> = self.outputs.iter().map(|(id, ..)| &**id).collect();
-        format!("inputs: {}; outputs: {}", self.inputs.len(), outputs.join(", "))
-    }
-
     fn stop(&self, patience: Duration) {
+        self.registry.set_stage(Stage::Stopping);
         self.stop_inputs.send_replace(true);
         let until = Instant::now() + patience;
         let is_news = self.phase.send_if_modified(|phase| {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::config::{self, Environment};
 use crate::logging::{self, HeldBack, LogArgs};
+use crate::registry::Registry;
 use crate::service::{Service, Signals};
 use crate::supervisor;
 
@@ -72,9 +73,9 @@ async fn forward(args: &RunArgs, signals: Signals, held_back: &HeldBack) -> Exit
         }
     };
     raise_open_files_limit();
-    let service = Service::of_process();
+    let (service, registry) = (Service::of_process(), Registry::new(&environment.name));
     service.show_signs_of_life();
-    match supervisor::run(&config, signals, &service).await {
+    match supervisor::run(&config, &registry, signals, &service).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");

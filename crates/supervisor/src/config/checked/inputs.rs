@@ -26,6 +26,17 @@ pub enum InputKind {
     Stdin,
 }
 
+impl InputKind {
+    /// The word for it: `type` in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Stdin => "stdin",
+        }
+    }
+}
+
 /// Which files an input reads, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileInput {
