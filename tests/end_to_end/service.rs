@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use crate::world::{PATIENCE, World};
 
@@ -26,7 +27,15 @@ impl Manager {
     }
 
     fn hear_until(&self, wanted: &str) -> String {
-        std::iter::repeat_with(|| self.hear()).find(|told| told.lines().any(|line| line == wanted)).unwrap()
+        let until = Instant::now() + PATIENCE;
+        let mut last = String::new();
+        while Instant::now() < until {
+            last = self.hear();
+            if last.lines().any(|line| line == wanted) {
+                return last;
+            }
+        }
+        panic!("never heard {wanted}; last: {last}");
     }
 }
 
@@ -77,6 +86,7 @@ async fn the_manager_hears_of_readiness_life_and_stop() {
     let forwarder = Forwarder::start(command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000"));
     let ready = manager.hear_until("READY=1");
     assert!(ready.contains("STATUS=1 of 1 inputs accept; outputs: main "), "{ready}");
+    world.write_lines(10);
     manager.hear_until("STATUS=1 of 1 inputs accept; outputs: main healthy");
     manager.hear_until("WATCHDOG=1");
     manager.hear_until("WATCHDOG=1");
@@ -94,7 +104,7 @@ async fn the_manager_hears_of_readiness_life_and_stop() {
 /// Nobody waits for signs of life, or waits for those of another process: there are none. By an abstract socket.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_watchdog_there_are_no_signs_of_life() {
-    let world = World::new(1, "backpressure: queue").await;
+    let mut world = World::new(1, "backpressure: queue").await;
     for for_others in [false, true] {
         let name = format!("millpond-{}-{for_others}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
@@ -106,8 +116,18 @@ async fn without_a_watchdog_there_are_no_signs_of_life() {
         }
         let forwarder = Forwarder::start(&mut command);
         assert!(manager.hear().starts_with("READY=1\n"));
+        world.write_lines(10);
+        while let told = manager.hear()
+            && !told.contains("main healthy")
+        {
+            assert!(!told.contains("WATCHDOG"), "{told}");
+        }
         forwarder.terminate();
-        assert!(manager.hear().starts_with("STOPPING=1\n"));
+        while let told = manager.hear()
+            && !told.starts_with("STOPPING=1\n")
+        {
+            assert!(!told.contains("WATCHDOG"), "{told}");
+        }
         assert_eq!(forwarder.end().0, Some(0));
     }
 }
