@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::world::{PATIENCE, World};
 
 /// A service manager that listens.
@@ -56,9 +58,12 @@ impl Forwarder {
         Self(Some(command.spawn().unwrap()))
     }
 
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.0.as_ref().unwrap()), signal).unwrap();
+    }
+
     fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(self.0.as_ref().unwrap());
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
     }
 
     /// Exit code and standard error.
@@ -97,8 +102,54 @@ async fn the_manager_hears_of_readiness_life_and_stop() {
     manager.hear_until("STATUS=1 of 1 inputs accept; outputs: main healthy");
     forwarder.terminate();
     let stopping = manager.hear_until("STOPPING=1");
-    assert!(stopping.contains("EXTEND_TIMEOUT_USEC=40000000\n"), "{stopping}");
+    let usec = stopping.lines().find_map(|line| line.strip_prefix("EXTEND_TIMEOUT_USEC=")).unwrap();
+    let usec: u64 = usec.parse().unwrap();
+    assert!(
+        (30_000_000..=40_000_000).contains(&usec),
+        "shutdown_timeout and the time for closing: {stopping}"
+    );
     assert_eq!(forwarder.end().0, Some(0));
+}
+
+/// Whether it is taken or refused, the manager hears when it begins, and that it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manager_hears_of_reloads() {
+    let world = World::new(1, "backpressure: queue").await;
+    let path = world.path("notify");
+    let manager = Manager::new(UnixDatagram::bind(&path).unwrap());
+    let forwarder = Forwarder::start(millpond(&world.config()).env("NOTIFY_SOCKET", &path));
+    manager.hear_until("READY=1");
+    let config = std::fs::read_to_string(world.config()).unwrap();
+    let second = config.replace("  main:\n", "  spare:\n").split_once("outputs:\n").unwrap().1.to_owned();
+    for (config, outputs) in [(config.clone() + &second, "spare"), (config.replace("main", "ma in"), "spare")]
+    {
+        std::fs::write(world.config(), config).unwrap();
+        forwarder.signal(Signal::HUP);
+        let reloading = manager.hear_until("RELOADING=1");
+        let usec = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).unwrap();
+        assert!(usec.parse::<u64>().unwrap() > 0, "{reloading}");
+        let ready = manager.hear_until("READY=1");
+        assert!(ready.contains(outputs), "{ready}");
+    }
+    forwarder.terminate();
+    let (code, said) = forwarder.end();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// A port that another program has: for the admin address, and for an input.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_is_said_and_is_exit_code_1() {
+    let world = World::new(1, "backpressure: queue").await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let good = std::fs::read_to_string(world.config()).unwrap();
+    let input = format!("inputs:\n  web: {{ type: http, listen: \"{address}\" }}");
+    for config in [format!("admin: {{ listen: \"{address}\" }}\n{good}"), good.replace("inputs:", &input)] {
+        std::fs::write(world.path("other.yaml"), config).unwrap();
+        let (code, said) = Forwarder::start(&mut millpond(&world.path("other.yaml"))).end();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&address.to_string()) && said.contains("ERROR"), "{said}");
+    }
 }
 
 /// Nobody waits for signs of life, or waits for those of another process: there are none. By an abstract socket.
@@ -130,6 +181,27 @@ async fn without_a_watchdog_there_are_no_signs_of_life() {
         }
         assert_eq!(forwarder.end().0, Some(0));
     }
+}
+
+/// A pipe cannot be read again: neither that nor a SIGHUP holds the forwarder up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_from_a_pipe_serves_until_the_end() {
+    let mut world = World::new(1, "backpressure: queue").await;
+    let (pipe, path) = (world.path("pipe.yaml"), world.path("notify"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let manager = Manager::new(UnixDatagram::bind(&path).unwrap());
+    let forwarder = Forwarder::start(millpond(&pipe).env("NOTIFY_SOCKET", &path));
+    std::fs::write(&pipe, std::fs::read(world.config()).unwrap()).unwrap();
+    manager.hear_until("READY=1");
+    forwarder.signal(Signal::HUP);
+    manager.hear_until("RELOADING=1");
+    manager.hear_until("READY=1");
+    world.write_lines(10);
+    manager.hear_until("STATUS=1 of 1 inputs accept; outputs: main healthy");
+    forwarder.terminate();
+    let (code, said) = forwarder.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("was read at the start"), "{said}");
 }
 
 /// A configuration that takes its time (it comes through a pipe), and a SIGTERM meanwhile.

@@ -31,7 +31,8 @@ pub(crate) struct World {
     /// What all forwarders of this world have said.
     pub(crate) said: Vec<Said>,
     pub(crate) gauge: QueueGauge,
-    peak_memory: u64,
+    /// The most memory that a forwarder of this world has had, in bytes, as far as it has ended.
+    pub(crate) peak_memory: u64,
 }
 
 impl World {
@@ -70,6 +71,25 @@ impl World {
 
     pub(crate) fn config(&self) -> PathBuf {
         self.path("millpond.yaml")
+    }
+
+    /// Changes the configuration, in one step as a careful editor does.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let config = std::fs::read_to_string(self.config()).unwrap();
+        assert!(config.contains(from), "{from:?} is not in {config}");
+        std::fs::write(self.path("millpond.yaml.new"), config.replace(from, to)).unwrap();
+        std::fs::rename(self.path("millpond.yaml.new"), self.config()).unwrap();
+    }
+
+    /// Asks the forwarder to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.forwarder.as_ref().expect("a forwarder runs").signal(rustix::process::Signal::HUP).unwrap();
+    }
+
+    /// Changes the configuration; its last section are the settings of the output `main`.
+    pub(crate) fn configure(&self, change: impl FnOnce(String) -> String) {
+        let config = std::fs::read_to_string(self.config()).unwrap();
+        std::fs::write(self.config(), change(config)).unwrap();
     }
 
     /// Appends numbered lines to the log file.

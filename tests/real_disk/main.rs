@@ -9,6 +9,7 @@ mod disk;
 #[path = "../support/harness.rs"]
 mod harness;
 #[path = "../end_to_end/world.rs"]
+#[expect(dead_code, reason = "other targets use the rest of it")]
 mod world;
 
 mod cuts;

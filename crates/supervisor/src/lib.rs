@@ -1,6 +1,7 @@
 //! The supervisor of millpond: policy and wiring around the queue and the Kinesis output.
 
 pub mod ack_window;
+pub mod admin;
 pub mod assembler;
 pub mod backlog;
 pub mod chunk;
@@ -19,6 +20,8 @@ pub mod health;
 pub mod histogram;
 pub mod inputs;
 pub mod logging;
+pub mod metrics;
+pub mod moment;
 pub mod orphans;
 pub mod output;
 pub mod output_state;
@@ -28,4 +31,5 @@ pub mod queue_thread;
 pub mod registry;
 pub mod service;
 pub mod supervisor;
+pub mod ways;
 pub mod window;

@@ -5,7 +5,7 @@
 //! are made to be read from anywhere. Nothing here keeps an output alive: it sees the end of its inputs, and can close its
 //! dead letters, whatever is entered.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -46,6 +46,18 @@ pub enum Stage {
     Running,
     /// It was told to stop.
     Stopping,
+}
+
+impl Stage {
+    /// The word in the status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+        }
+    }
 }
 
 /// All inputs and outputs at one moment, in the order in which they were entered.
@@ -94,7 +106,7 @@ pub struct OutputEntry {
 }
 
 /// An output that runs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RunningOutput {
     /// What it counts.
     pub counters: Arc<OutputCounters>,
@@ -115,6 +127,8 @@ pub struct Reloads {
     pub succeeded: Counter,
     /// Times that it was refused, and the old one stayed.
     pub refused: Counter,
+    /// The last one was refused.
+    is_refused: AtomicBool,
     /// When the one that runs was taken: at the start, or at the last reload that succeeded; milliseconds since the Unix
     /// epoch.
     taken_ms: AtomicI64,
@@ -124,12 +138,20 @@ impl Reloads {
     /// The new configuration runs.
     pub fn succeed(&self) {
         self.succeeded.add(1);
+        self.is_refused.store(false, Ordering::Relaxed);
         self.taken_ms.store(clock::unix_ms(), Ordering::Relaxed);
     }
 
     /// The new configuration is bad, and the old one goes on.
     pub fn refuse(&self) {
         self.refused.add(1);
+        self.is_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Was the last one refused, so that what runs is not what the file says?
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
     }
 
     /// When the configuration that runs was taken, in milliseconds since the Unix epoch.
@@ -179,6 +201,12 @@ impl Registry {
         *self.shared.stage.borrow()
     }
 
+    /// Waits until the process was told to stop.
+    pub async fn stopping(&self) {
+        // The sender lives as long as this.
+        self.shared.stage.subscribe().wait_for(|stage| *stage == Stage::Stopping).await.ok();
+    }
+
     /// The process is so far.
     pub fn set_stage(&self, stage: Stage) {
         self.shared.stage.send_replace(stage);
@@ -206,16 +234,26 @@ impl Registry {
         entry
     }
 
-    /// Enters an output that is about to run; it takes the place of one with its id.
-    pub fn enter_output(&self, settings: &Output, output: &Assembled) {
+    /// Enters an output that is about to run, with the way into it; it takes the place of one with its id.
+    pub fn enter_output(&self, settings: &Output, output: &Assembled, chunks: mpsc::WeakSender<Chunk>) {
         let running = RunningOutput {
             counters: Arc::clone(&output.counters),
             state: output.state.clone(),
             control: output.control.clone(),
             dead_letters: output.dead_letters.view(),
-            chunks: output.chunks.downgrade(),
+            chunks,
         };
         self.enter(settings, Ok(running));
+    }
+
+    /// The configuration says something else of an output that goes on running as it is.
+    pub fn relabel_output(&self, settings: &Arc<Output>) {
+        self.change(|listed| {
+            for entry in listed.outputs.iter_mut().filter(|entry| *entry.id == *settings.id) {
+                let (id, running) = (Arc::clone(&entry.id), entry.running.clone());
+                *entry = Arc::new(OutputEntry { id, settings: Arc::clone(settings), running });
+            }
+        });
     }
 
     /// Enters an output that is configured and not active, with the reason in words.
@@ -262,6 +300,28 @@ fn put<T>(entries: &mut Vec<Arc<T>>, entry: Arc<T>, id: impl Fn(&T) -> &Arc<str>
     match entries.iter_mut().find(|other| id(other) == id(&entry)) {
         Some(other) => *other = entry,
         None => entries.push(entry),
+    }
+}
+
+impl InputStage {
+    /// Every word for a stage, in the order in which they are shown.
+    pub const WORDS: [&'static str; 4] = ["starting", "accepting", "failing", "ended"];
+
+    /// Does it take events, or has it taken all there are?
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self, Self::Accepting | Self::Ended)
+    }
+
+    /// The word in status and metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Accepting => "accepting",
+            Self::Failing(_) => "failing",
+            Self::Ended => "ended",
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::config::{self, Environment};
 use crate::logging::{self, HeldBack, LogArgs};
 use crate::registry::Registry;
 use crate::service::{Service, Signals};
-use crate::supervisor;
+use crate::supervisor::{self, Source, World};
 
 /// Threads that run tasks; inputs and queues have threads of their own.
 const WORKERS: usize = 2;
@@ -73,9 +73,11 @@ async fn forward(args: &RunArgs, signals: Signals, held_back: &HeldBack) -> Exit
         }
     };
     raise_open_files_limit();
-    let (service, registry) = (Service::of_process(), Registry::new(&environment.name));
+    let service = Service::of_process();
     service.show_signs_of_life();
-    match supervisor::run(&config, &registry, signals, &service).await {
+    let registry = Registry::new(&environment.name);
+    let source = Source { path: args.config.clone(), environment };
+    match supervisor::run(config, World { source, signals, service, registry }).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");

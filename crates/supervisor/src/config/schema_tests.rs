@@ -11,14 +11,22 @@ use super::{Config, Environment, Problems, parse, schema};
 
 /// A configuration with this group in it, and with this line in the group.
 fn with(group: &Group, line: Option<String>) -> String {
-    let input = if group.name == "stdin" { "type: stdin" } else { "type: file\n    include: [\"/x\"]" };
+    let input = match group.name {
+        "stdin" => "type: stdin",
+        "http" => "type: http\n    listen: \"127.0.0.1:0\"",
+        "tls" => "type: http\n    listen: \"127.0.0.1:0\"\n    tls:\n      cert_file: x\n      key_file: x",
+        _ => "type: file\n    include: [\"/x\"]",
+    };
     let output = "type: kinesis\n    stream_name: logs\n    region: eu-west-1";
     let [mut top, mut of_input, mut of_output] = [const { String::new() }; 3];
     match (group.name, line) {
+        ("admin", None) => top = "admin: {}".to_owned(),
         (_, None) => {}
         ("top", Some(line)) => top = line,
+        ("admin", Some(line)) => top = format!("admin:\n  {line}"),
         ("secret", Some(line)) => top = format!("secrets:\n  kinesis:\n    {line}"),
-        ("file" | "stdin", Some(line)) => of_input = format!("\n    {line}"),
+        ("file" | "http" | "stdin", Some(line)) => of_input = format!("\n    {line}"),
+        ("tls", Some(line)) => of_input = format!("\n      {line}"),
         ("kinesis", Some(line)) => of_output = format!("\n    {line}"),
         (section, Some(line)) => of_output = format!("\n    {section}:\n      {line}"),
     }
@@ -89,21 +97,24 @@ fn ranges_are_what_is_declared() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 18);
+    assert_eq!(checked, 25);
     assert_eq!(Size(SIZE_MAX).to_string(), "1048576 TiB");
 }
 
 /// The properties of a group somewhere in the schema.
 fn properties(group: &Group) -> Value {
     let schema = schema();
-    let input = |index: usize| {
-        schema["properties"]["inputs"]["additionalProperties"]["oneOf"][index]["properties"].clone()
+    let input = |name: &str| {
+        let all = schema["properties"]["inputs"]["additionalProperties"]["oneOf"].as_array();
+        let mut all = all.into_iter().flatten().map(|input| &input["properties"]);
+        all.find(|properties| properties["type"]["const"] == name).cloned().unwrap_or_default()
     };
     let output = &schema["properties"]["outputs"]["additionalProperties"]["oneOf"][0]["properties"];
     match group.name {
         "top" => schema["properties"].clone(),
-        "file" => input(0),
-        "stdin" => input(1),
+        "admin" => schema["properties"]["admin"]["properties"].clone(),
+        name @ ("file" | "http" | "stdin") => input(name),
+        "tls" => input("http")["tls"]["properties"].clone(),
         "kinesis" => output.clone(),
         "secret" => schema["properties"]["secrets"]["additionalProperties"]["oneOf"][0]["properties"].clone(),
         "partition_key" => output["partition_key"]["anyOf"][2]["properties"].clone(),

@@ -71,6 +71,7 @@ fn the_least_that_a_file_must_hold() {
     let expected = Config {
         data_dir: "/etc/millpond/millpond-data".into(),
         shutdown_timeout: Duration::from_secs(10),
+        admin: None,
         inputs: vec![Input {
             id: "app".into(),
             codec: Default::default(),
@@ -82,6 +83,8 @@ fn the_least_that_a_file_must_hold() {
             description: String::new(),
             tags: vec![],
             active: true,
+            inputs: None,
+            adopt: Vec::new(),
             stream_name: "logs".into(),
             region: "eu-west-1".into(),
             endpoint: None,

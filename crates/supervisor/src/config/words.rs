@@ -94,17 +94,19 @@ impl Words for Oversize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InputType {
     File,
+    Http,
     Stdin,
 }
 
 /// Input types that later versions bring.
-pub(super) const INPUT_TYPES_LATER: [&str; 6] = ["http", "tcp", "udp", "syslog", "unix", "journald"];
+pub(super) const INPUT_TYPES_LATER: [&str; 5] = ["tcp", "udp", "syslog", "unix", "journald"];
 
 impl Words for InputType {
-    const WORDS: &'static [(&'static str, Self)] = &[("file", Self::File), ("stdin", Self::Stdin)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("file", Self::File), ("http", Self::Http), ("stdin", Self::Stdin)];
 
     fn refuse(word: &str) -> Option<Fault> {
-        INPUT_TYPES_LATER.contains(&word).then(|| not_yet("write `file` or `stdin`"))
+        INPUT_TYPES_LATER.contains(&word).then(|| not_yet(one_of(&words_of::<Self>())))
     }
 }
 
@@ -228,7 +230,7 @@ mod tests {
             "drop-oldest",
             "is not a word known here; did you mean `drop_oldest`? write `block`, `drop` or `drop_oldest`",
         );
-        check::<InputType>("http", "is not available in this version yet; write `file` or `stdin`");
+        check::<InputType>("udp", "is not available in this version yet; write `file`, `http` or `stdin`");
         check::<OutputType>("sqs", "is not a word known here; write `kinesis`");
         check::<SignatureVersion>(
             "v2",

@@ -3,9 +3,10 @@
 mod held;
 mod said;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use millpond_kinesis::{Batch, Pending, Verification};
+use millpond_kinesis::{Batch, Verification};
 use millpond_queue::{self as queue, Frame, Fs, Reader, Sequence, Tally};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::assembler::Encoding;
 use crate::backlog::{self, Content, Reading};
-use crate::chunk::Receipt;
+use crate::chunk::Fate;
 use crate::dead_letters::Reason;
 use crate::forwarder::{Action, DropReason, Event, Forwarder, Key};
 use crate::health::Verdict;
@@ -23,13 +24,26 @@ use crate::queue_thread::{Append, CloseFailed, GivenUp, QueueGone, QueueThread, 
 use held::{Batches, Held};
 use said::Said;
 
-/// Whether the process runs or stops.
+/// Whether an output runs or stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// It runs.
     Run,
     /// It stops, and has until then.
     Stop(Instant),
+    /// It stops, and has until then; what it has not sent is for the output that takes its place.
+    HandOver(Instant),
+}
+
+impl Phase {
+    /// Until when it has to stop, if it has.
+    #[must_use]
+    pub fn until(self) -> Option<Instant> {
+        match self {
+            Self::Run => None,
+            Self::Stop(until) | Self::HandOver(until) => Some(until),
+        }
+    }
 }
 
 /// What a person asks of an output while it runs.
@@ -68,12 +82,32 @@ pub struct Backlog {
 pub struct Wires {
     /// Batches of the inputs.
     pub encodings: mpsc::Receiver<Encoding>,
+    /// What goes before them.
+    pub inherited: Leftovers,
     /// Both ends of one channel, on which tasks and the queue's thread report.
     pub notices: (mpsc::UnboundedSender<Notice>, mpsc::UnboundedReceiver<Notice>),
     /// Whether the process stops.
     pub phase: watch::Receiver<Phase>,
     /// What a person asks for.
     pub control: mpsc::Receiver<Control>,
+}
+
+/// Batches that an output has not sent, for the one that takes its place. Dropping them leaves them unacknowledged.
+#[derive(Debug, Default)]
+pub struct Leftovers(VecDeque<Held>);
+
+impl Leftovers {
+    /// How many there are.
+    #[must_use]
+    pub fn batches(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Events in them that were not accepted.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.0.iter().map(|held| events_of(&held.batch, held.pending.len())).sum()
+    }
 }
 
 /// What is needed to drive one output.
@@ -89,6 +123,10 @@ pub struct Driver {
     control: mpsc::Receiver<Control>,
     tasks: JoinSet<()>,
     batches: Batches,
+    /// What the output before this one has left.
+    inherited: VecDeque<Held>,
+    /// What this one leaves.
+    left: VecDeque<Held>,
     next_id: u64,
     start: Instant,
     /// What the queue gave up last: everything below a sequence, and by which policy.
@@ -119,7 +157,7 @@ impl Driver {
         wires: Wires,
         bytes_max: u64,
     ) -> Self {
-        let Wires { encodings, notices: (notify, notices), phase, control } = wires;
+        let Wires { encodings, inherited, notices: (notify, notices), phase, control } = wires;
         let said = Said::new(Arc::clone(&sender.id), Arc::clone(&sender.counters), &machine);
         let state = Publisher::new(&machine);
         Self {
@@ -134,6 +172,8 @@ impl Driver {
             control,
             tasks: JoinSet::new(),
             batches: Batches::new(bytes_max),
+            inherited: inherited.0,
+            left: VecDeque::new(),
             next_id: 0,
             start: Instant::now(),
             given_up: (Sequence(0), queue::DropReason::Full),
@@ -148,11 +188,12 @@ impl Driver {
         self.state.view(self.backlog.as_ref().map(|backlog| backlog.queue.stats_request()))
     }
 
-    /// Forwards until the inputs have ended and all is delivered, or until told to stop. Then closes the queue.
+    /// Forwards until the inputs have ended and all is delivered, or until told to stop. Then closes the queue, and gives
+    /// back what is for the output that takes its place.
     ///
     /// # Errors
     /// See [`DriveError`]. What was acknowledged is delivered or durable all the same.
-    pub async fn run(mut self) -> Result<(), DriveError> {
+    pub async fn run(mut self) -> Result<Leftovers, DriveError> {
         let outcome = self.drive().await;
         self.tasks.shutdown().await;
         drop(std::mem::replace(&mut self.batches, Batches::new(u64::MAX)));
@@ -166,14 +207,14 @@ impl Driver {
             }
             match closed {
                 Ok(Ok(())) => {}
-                Ok(Err(CloseFailed::Gone(gone))) => return outcome.and(Err(gone.into())),
+                Ok(Err(CloseFailed::Gone(gone))) => return Err(outcome.err().unwrap_or(gone.into())),
                 Ok(Err(error)) => {
                     tracing::error!(output = &*self.sender.id, %error, "the queue was not closed cleanly");
                 }
-                Err(_) => return outcome.and(Err(DriveError::Panicked)),
+                Err(_) => return Err(outcome.err().unwrap_or(DriveError::Panicked)),
             }
         }
-        outcome
+        outcome.map(|()| Leftovers(self.left))
     }
 
     async fn drive(&mut self) -> Result<(), DriveError> {
@@ -193,10 +234,7 @@ impl Driver {
                 self.state.handled(&self.machine);
                 event = self.batches.news();
             }
-            let give_up_at = match *self.phase.borrow() {
-                Phase::Stop(at) if !self.machine.has_given_up() => Some(at),
-                _ => None,
-            };
+            let give_up_at = self.phase.borrow().until().filter(|_| !self.machine.has_given_up());
             let timer = self.machine.deadline().map(|at| self.start + at);
             let takes_live = !inputs_ended && self.machine.wants_live();
             event = tokio::select! {
@@ -205,7 +243,7 @@ impl Driver {
                     Err(error) if error.is_panic() => return Err(DriveError::Panicked),
                     _ => None,
                 },
-                live = next_live(&mut self.encodings, &mut self.encoding), if takes_live => match live {
+                live = next_live(&mut self.inherited, &mut self.encodings, &mut self.encoding), if takes_live => match live {
                     Some(live) => Some(self.hold_live(live?)),
                     None => {
                         inputs_ended = true;
@@ -215,6 +253,7 @@ impl Driver {
                 () = sleep_until(timer) => Some(Event::Time),
                 () = sleep_until(give_up_at) => {
                     self.tasks.abort_all();
+                    self.batches.forget_answers();
                     Some(Event::GiveUp)
                 }
                 Some(control) = self.control.recv() => Some(match control {
@@ -226,29 +265,19 @@ impl Driver {
         }
     }
 
-    fn hold_live(&mut self, (batch, receipts): (Batch, Vec<Receipt>)) -> Event {
+    fn hold_live(&mut self, held: Held) -> Event {
         let id = self.next_id;
         self.next_id += 1;
-        self.hold(Key::Live(id), batch, receipts);
+        self.batches.insert(Key::Live(id), held);
         Event::Live(id)
     }
 
-    fn hold(&mut self, key: Key, batch: Batch, receipts: Vec<Receipt>) {
-        let pending = Pending::all(&batch);
-        let given_up = match (key, self.given_up) {
-            // It was being read when the queue gave it up.
-            (Key::Queued(sequence), (below, reason)) if Sequence(sequence) < below => Some(reason),
-            _ => None,
-        };
-        let held = Held {
-            batch: Arc::new(batch),
-            pending,
-            receipts,
-            may_have_arrived: false,
-            flying: false,
-            given_up,
-        };
-        self.batches.insert(key, held);
+    fn hold_queued(&mut self, sequence: Sequence, batch: Batch) {
+        // It may have been given up while it was read.
+        let (below, reason) = self.given_up;
+        let given_up = (sequence < below).then_some(reason);
+        let held = Held { given_up, ..Held::new(batch, Vec::new()) };
+        self.batches.insert(Key::Queued(sequence.0), held);
     }
 
     fn on_notice(&mut self, notice: Notice) -> Result<Option<Event>, DriveError> {
@@ -264,7 +293,7 @@ impl Driver {
             Notice::Spooled(id, None) => Ok(Some(Event::Withdrawn(id))),
             Notice::Spooled(id, Some(Sequence(sequence))) => {
                 self.sender.counters.spooled_batches.add(1);
-                self.settle(Key::Live(id));
+                self.settle(Key::Live(id), Fate::Queued);
                 Ok(Some(Event::Spooled { id, sequence }))
             }
             Notice::Queue(Report::Readable(Sequence(end))) => Ok(Some(Event::Readable(end))),
@@ -328,7 +357,7 @@ impl Driver {
         for (sequence, content) in reading.batches {
             match content {
                 Content::Batch(batch) => {
-                    self.hold(Key::Queued(sequence.0), batch, Vec::new());
+                    self.hold_queued(sequence, batch);
                     self.machine.handle(now, Event::Read(sequence.0), &mut actions);
                 }
                 Content::Foreign { reason, frame } => self.set_aside(reason, frame),
@@ -378,7 +407,7 @@ impl Driver {
                 if let (Key::Queued(sequence), Some(backlog)) = (key, &self.backlog) {
                     backlog.queue.ack(Sequence(sequence))?;
                 }
-                self.settle(key);
+                self.settle(key, Fate::Delivered);
             }
             Action::Spool(id) => self.spool(id)?,
             Action::Withdraw => {
@@ -387,11 +416,7 @@ impl Driver {
                 }
             }
             Action::Drop(id, reason) => self.drop_batch(id, reason),
-            Action::Abandon(id) => {
-                if let Some(held) = self.batches.remove(Key::Live(id)) {
-                    self.sender.counters.abandoned_events.add(events_of(&held.batch, held.pending.len()));
-                }
-            }
+            Action::Abandon(id) => self.abandon(id),
             Action::Forget(sequence) => {
                 if let Some(held) = self.batches.remove(Key::Queued(sequence))
                     && let Some(reason) = held.given_up
@@ -471,14 +496,24 @@ impl Driver {
         };
         counter.add(events);
         self.said.dropped(self.start.elapsed(), reason.as_str(), events, counter.get());
-        self.settle(Key::Live(id));
+        self.settle(Key::Live(id), Fate::Dropped);
     }
 
-    fn settle(&mut self, key: Key) {
+    /// Lets go of a batch that is neither delivered nor durable.
+    fn abandon(&mut self, id: u64) {
+        let Some(held) = self.batches.remove(Key::Live(id)) else { return };
+        if let Phase::HandOver(_) = *self.phase.borrow() {
+            self.left.push_back(held);
+        } else {
+            self.sender.counters.abandoned_events.add(events_of(&held.batch, held.pending.len()));
+        }
+    }
+
+    fn settle(&mut self, key: Key, fate: Fate) {
         let Some(held) = self.batches.remove(key) else {
             panic!("{key:?} has its fate and is not held");
         };
-        held.receipts.into_iter().for_each(Receipt::settle);
+        held.receipts.into_iter().for_each(|receipt| receipt.settle_as(fate));
     }
 
     /// The queue has given batches up. Those that are held here are sent all the same.
@@ -514,17 +549,22 @@ pub fn policy_name(reason: queue::DropReason) -> &'static str {
     }
 }
 
-/// The next batch from the inputs, `None` when there will be none. Loses nothing when it is dropped half-way.
+/// The next batch, `None` when there will be none: first what the output before this one left, then what the inputs give.
+/// Loses nothing when it is dropped half-way.
 async fn next_live(
+    inherited: &mut VecDeque<Held>,
     encodings: &mut mpsc::Receiver<Encoding>,
     encoding: &mut Option<Encoding>,
-) -> Option<Result<(Batch, Vec<Receipt>), DriveError>> {
+) -> Option<Result<Held, DriveError>> {
+    if let Some(held) = inherited.pop_front() {
+        return Some(Ok(held));
+    }
     if encoding.is_none() {
         *encoding = Some(encodings.recv().await?);
     }
     let batch = (&mut encoding.as_mut()?.batch).await;
     let receipts = encoding.take()?.receipts;
-    Some(batch.map(|batch| (batch, receipts)).map_err(|_| DriveError::Panicked))
+    Some(batch.map(|batch| Held::new(batch, receipts)).map_err(|_| DriveError::Panicked))
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

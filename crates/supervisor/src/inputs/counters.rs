@@ -1,5 +1,6 @@
 //! What an input counts.
 
+use super::http::RequestCounters;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters and gauges of one input; all of them since the process started.
@@ -35,6 +36,10 @@ pub struct InputCounters {
     pub positions_saved: Count,
     /// Times that positions could not be made durable.
     pub position_errors: Count,
+    /// Connections open now (gauge).
+    pub connections: Count,
+    /// Requests by what became of them.
+    pub requests: RequestCounters,
     /// Chunks handed over and neither delivered nor durable yet (gauge).
     pub chunks_in_flight: Count,
 }
@@ -52,6 +57,10 @@ impl Count {
 
     pub(crate) fn add(&self, by: u64) {
         self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub(&self, by: u64) {
+        self.0.fetch_sub(by, Ordering::Relaxed);
     }
 
     pub(crate) fn set(&self, to: u64) {

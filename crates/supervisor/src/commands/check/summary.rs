@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::machine::Room;
 use crate::chunk::Codec;
 use crate::config::checked::{
-    Backpressure, Config, Format, Input, InputKind, OnFull, Output, QueueMode, ReadFrom,
+    Admin, Backpressure, Config, Format, Input, InputKind, OnFull, Output, QueueMode, ReadFrom,
 };
 use crate::config::units::{Period, Size, approximate};
 
@@ -17,6 +17,8 @@ use crate::config::units::{Period, Size, approximate};
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     data_dir: Directory,
+    /// Only if there is one.
+    admin: Option<AdminSummary>,
     inputs: Vec<InputSummary>,
     outputs: Vec<OutputSummary>,
 }
@@ -27,6 +29,13 @@ struct Directory {
     exists: bool,
     /// Not known if the directory cannot be used.
     free_bytes: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct AdminSummary {
+    listen: String,
+    token: bool,
+    tls: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,6 +83,7 @@ impl Summary {
     pub(super) fn new(config: &Config, rooms: &BTreeMap<PathBuf, Room>) -> Self {
         Self {
             data_dir: Directory::new(config.data_dir.clone(), rooms.get(&config.data_dir)),
+            admin: config.admin.as_ref().map(AdminSummary::new),
             inputs: config.inputs.iter().map(InputSummary::new).collect(),
             outputs: config.outputs.iter().map(|output| OutputSummary::new(output, rooms)).collect(),
         }
@@ -90,12 +100,20 @@ impl Directory {
     }
 }
 
+impl AdminSummary {
+    fn new(admin: &Admin) -> Self {
+        let (token, tls) = (admin.token.is_some(), admin.tls.is_some());
+        Self { listen: admin.listen.to_string(), token, tls }
+    }
+}
+
 impl InputSummary {
     fn new(input: &Input) -> Self {
         let (r#type, include, exclude, from_end) = match &input.kind {
             InputKind::File(file) => {
                 ("file", file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
             }
+            InputKind::Http(_) => ("http", Vec::new(), Vec::new(), false),
             InputKind::Stdin => ("stdin", Vec::new(), Vec::new(), false),
         };
         let codec = match input.codec {
@@ -165,6 +183,9 @@ impl QueueSummary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "data    {}", self.data_dir)?;
+        if let Some(admin) = &self.admin {
+            writeln!(f, "admin   {admin}")?;
+        }
         for input in &self.inputs {
             writeln!(f, "input   {input}")?;
         }
@@ -183,6 +204,14 @@ impl fmt::Display for Directory {
             (true, Some(free)) => write!(f, " ({} free)", approximate(free)),
             (false, Some(free)) => write!(f, " (will be created, {} free)", approximate(free)),
         }
+    }
+}
+
+impl fmt::Display for AdminSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        let who = if self.token { "asks for the token" } else { "open to all users of this machine" };
+        write!(f, "{scheme}://{}, {who}", self.listen)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Inputs.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::{HttpInput, TlsFiles};
 use crate::chunk::Codec;
 
 /// One input.
@@ -22,6 +24,8 @@ pub struct Input {
 pub enum InputKind {
     /// Files that grow.
     File(FileInput),
+    /// Bodies of HTTP requests.
+    Http(HttpInput),
     /// Standard input, until its end.
     Stdin,
 }
@@ -33,6 +37,25 @@ impl InputKind {
         match self {
             Self::File(_) => "file",
             Self::Stdin => "stdin",
+            Self::Http(_) => "http",
+        }
+    }
+
+    /// Where it listens for TCP connections, if it does.
+    #[must_use]
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Http(http) => Some(http.listen),
+            Self::File(_) | Self::Stdin => None,
+        }
+    }
+
+    /// The files of its TLS, if it has any.
+    #[must_use]
+    pub fn tls_files(&self) -> Option<&TlsFiles> {
+        match self {
+            Self::Http(http) => http.tls.as_ref(),
+            Self::File(_) | Self::Stdin => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::listen;
 use crate::config::checked::{FileInput, Input, InputKind};
 use crate::config::context::Context;
 use crate::config::names;
@@ -41,6 +42,7 @@ pub(super) fn input(context: &Context<'_>, entry: &Entry, path: String) -> Optio
     // What the group reads is checked even where the type itself is missing or no word.
     let kind = match group.name {
         "file" => file(&section),
+        "http" => InputKind::Http(listen::http(&section)?),
         "stdin" => InputKind::Stdin,
         name => unreachable!("inputs of type {name} are declared and not read"),
     };

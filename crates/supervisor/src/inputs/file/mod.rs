@@ -41,8 +41,8 @@ use self::pattern::Patterns;
 use self::reader::{Reader, Returned};
 use self::store::PositionStore;
 use super::{InputContext, InputError};
-use crate::chunk::{Closed, Fanout};
 use crate::config::checked::{FileInput, ReadFrom};
+use crate::ways::{Closed, Fanout};
 
 /// The times and limits that are not settings. Tests shorten them.
 #[derive(Debug, Clone, Copy)]
@@ -117,6 +117,7 @@ async fn run(config: FileInput, ctx: InputContext, timing: Timing) -> Result<(),
         let positions = reader.positions();
         store.save_first(positions.iter()).map_err(|error| cannot_save(&reader.input, &store, &error))?;
     }
+    ctx.started.tell();
     let now = Instant::now();
     let mut running = Running {
         out: Some(ctx.out),

@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::{Timing, run};
-use crate::chunk::{Chunk, Codec, Fanout};
+use crate::chunk::{Chunk, Codec};
 use crate::config::checked::{FileInput, ReadFrom};
 use crate::inputs::{InputContext, InputCounters, InputError};
+use crate::ways::{Fanout, Way};
 
 /// How long a test waits for something that must happen.
 pub(super) const SOON: Duration = Duration::from_secs(30);
@@ -96,9 +97,10 @@ impl Rig {
             input: "in".into(),
             codec: Codec::Text,
             max_line: self.max_line,
-            out: Fanout::new(vec![tx]),
+            out: Fanout::fixed([Way { output: "main".into(), chunks: tx }]),
             stop: stopped,
             counters: Arc::clone(&counters),
+            started: crate::inputs::Started::new().0,
             positions_dir: self.data_dir(),
         };
         let (tell, done) = oneshot::channel();
