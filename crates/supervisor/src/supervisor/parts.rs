@@ -99,9 +99,7 @@ impl Parts {
 
     /// Tells the service manager that inputs accept events, and what runs.
     pub(super) fn say_ready(&self) {
-        let listed = self.registry.listed();
-        let outputs: Vec<&str> = listed.outputs.iter().map(|output| &*output.id).collect();
-        self.service.ready(&format!("inputs: {}; outputs: {}", listed.inputs.len(), outputs.join(", ")));
+        self.service.ready(&self.registry);
     }
 
     /// Takes on another configuration. `prepared` has the outputs of it that are new or changed.

@@ -28,29 +28,23 @@ pub(super) struct ConfigWatch {
 impl ConfigWatch {
     pub(super) fn start(path: &Path) -> Self {
         let (tell, notices) = mpsc::channel(1);
-        // What came through a pipe cannot change, and cannot be read again.
-        let watcher = is_file(path).then(|| watch(path, tell));
-        if let Some(Err(error)) = &watcher {
+        let watcher = watch(path, tell);
+        if let Err(error) = &watcher {
             tracing::warn!(
                 config = %path.display(),
                 %error,
                 "changes of the configuration are not noticed: send SIGHUP after a change"
             );
         }
-        let mut watch = Self {
-            path: path.to_owned(),
-            text: None,
-            notices,
-            look_at: None,
-            watcher: watcher.and_then(Result::ok),
-        };
+        let mut watch =
+            Self { path: path.to_owned(), text: None, notices, look_at: None, watcher: watcher.ok() };
         watch.seen();
         watch
     }
 
     /// What the file holds now is known.
     pub(super) fn seen(&mut self) {
-        self.text = is_file(&self.path).then(|| std::fs::read(&self.path).ok()).flatten();
+        self.text = read(&self.path);
     }
 
     /// Waits until the file holds something else than what is known. May be given up at any time.
@@ -72,7 +66,7 @@ impl ConfigWatch {
                 () = sleep_until(look_at) => {
                     self.look_at = None;
                     // A file that is not there was perhaps moved away to be replaced; that will be noticed as well.
-                    if let Ok(text) = std::fs::read(&self.path)
+                    if let Some(text) = read(&self.path)
                         && self.text.as_ref() != Some(&text)
                     {
                         return;
@@ -83,16 +77,20 @@ impl ConfigWatch {
     }
 }
 
+fn read(path: &Path) -> Option<Vec<u8>> {
+    if can_be_read_again(path) { std::fs::read(path).ok() } else { None }
+}
+
+/// A pipe gives its text once; whoever opens it again waits for ever.
+pub(super) fn can_be_read_again(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |metadata| metadata.is_file())
+}
+
 async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-/// Is it a file, which can be read as often as one likes? One that is not there may come back.
-pub(super) fn is_file(path: &Path) -> bool {
-    std::fs::metadata(path).map_or(true, |found| found.is_file())
 }
 
 fn watch(path: &Path, tell: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
