@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -42,6 +43,9 @@ struct AdminSummary {
 struct InputSummary {
     id: String,
     r#type: &'static str,
+    /// Only with inputs that listen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<SocketAddr>,
     codec: &'static str,
     include: Vec<String>,
     exclude: Vec<String>,
@@ -115,12 +119,12 @@ impl InputSummary {
             }
             _ => (Vec::new(), Vec::new(), false),
         };
-        let r#type = input.kind.name();
         let codec = match input.codec {
             Codec::Text => "text",
             Codec::Json => "json",
         };
-        Self { id: input.id.clone(), r#type, codec, include, exclude, from_end }
+        let (r#type, listen) = (input.kind.name(), input.kind.tcp_address());
+        Self { id: input.id.clone(), r#type, listen, codec, include, exclude, from_end }
     }
 }
 
@@ -218,6 +222,9 @@ impl fmt::Display for AdminSummary {
 impl fmt::Display for InputSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.id, self.r#type)?;
+        if let Some(listen) = self.listen {
+            write!(f, " on {listen}")?;
+        }
         if !self.include.is_empty() {
             write!(f, " {}", self.include.join(", "))?;
         }
