@@ -60,6 +60,18 @@ pub(super) fn check_regex(text: &str) -> Result<(), Fault> {
     }
 }
 
+/// The name of a unit of systemd, or a pattern of them.
+pub(super) fn check_unit(unit: &str) -> Result<(), Fault> {
+    not_empty(unit)?;
+    if unit.starts_with('-') || unit.chars().any(|char| char.is_whitespace() || char.is_control()) {
+        return Err(Fault::new(
+            "is no name of a unit",
+            "write one as `systemctl list-units` shows it, such as `nginx.service`",
+        ));
+    }
+    Ok(())
+}
+
 /// What a stream's name looks like, as a regular expression for the schema.
 pub(super) const STREAM_PATTERN: &str = "^[A-Za-z0-9_.-]{1,128}$";
 

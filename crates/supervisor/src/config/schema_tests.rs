@@ -21,6 +21,7 @@ fn with(group: &Group, line: Option<String>) -> String {
             "type: syslog\n    listen: \"127.0.0.1:0\"\n    transport: tcp"
         }
         "syslog" => "type: syslog\n    listen: \"127.0.0.1:0\"",
+        "journald" => "type: journald",
         "unix" => "type: unix\n    path: /x",
         "multiline" => "type: file\n    include: [\"/x\"]\n    multiline:\n      start: x",
         "tls" => "type: http\n    listen: \"127.0.0.1:0\"\n    tls:\n      cert_file: x\n      key_file: x",
@@ -34,7 +35,7 @@ fn with(group: &Group, line: Option<String>) -> String {
         ("top", Some(line)) => top = line,
         ("admin", Some(line)) => top = format!("admin:\n  {line}"),
         ("secret", Some(line)) => top = format!("secrets:\n  kinesis:\n    {line}"),
-        ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin", Some(line)) => {
+        ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "journald" | "stdin", Some(line)) => {
             of_input = format!("\n    {line}")
         }
         ("tls" | "multiline", Some(line)) => of_input = format!("\n      {line}"),
@@ -122,7 +123,7 @@ fn ranges_are_what_is_declared() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 40);
+    assert_eq!(checked, 41);
     assert_eq!(Size(SIZE_MAX).to_string(), "1048576 TiB");
 }
 
@@ -138,7 +139,7 @@ fn properties(group: &Group) -> Value {
     match group.name {
         "top" => schema["properties"].clone(),
         "admin" => schema["properties"]["admin"]["properties"].clone(),
-        name @ ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin") => input(name),
+        name @ ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "journald" | "stdin") => input(name),
         "tls" => input("http")["tls"]["properties"].clone(),
         "multiline" => input("file")["multiline"]["properties"].clone(),
         "kinesis" => output.clone(),

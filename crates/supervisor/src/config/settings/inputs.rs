@@ -1,6 +1,7 @@
 //! The settings of inputs.
 
 use super::http::HTTP;
+use super::journald::JOURNALD;
 use super::network::{SYSLOG, TCP, UDP, UNIX};
 use super::*;
 use crate::chunk::Codec;
@@ -8,7 +9,8 @@ use crate::config::checked::ReadFrom;
 use crate::config::words::InputType;
 
 /// Every type of input. Where one has no type, it is read as the last of these that has all of its settings.
-pub(in crate::config) static INPUTS: &[&Group] = &[&FILE, &HTTP, &TCP, &UDP, &SYSLOG, &UNIX, &STDIN];
+pub(in crate::config) static INPUTS: &[&Group] =
+    &[&FILE, &HTTP, &TCP, &UDP, &SYSLOG, &UNIX, &JOURNALD, &STDIN];
 
 pub(super) const CODEC: Setting = setting(
     "codec",

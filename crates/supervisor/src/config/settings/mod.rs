@@ -11,6 +11,7 @@ use super::words::{Words, words_of};
 mod admin;
 mod http;
 mod inputs;
+mod journald;
 mod network;
 mod outputs;
 mod top;
@@ -22,6 +23,7 @@ pub(super) use top::{SECRET, TOP};
 use admin::ADMIN;
 use http::HTTP;
 use inputs::{MULTILINE, STDIN, TLS};
+use journald::JOURNALD;
 use network::{SYSLOG, TCP, UDP, UNIX};
 use outputs::{ASSUME_ROLE, AUTH, PARTITION_KEY};
 
@@ -193,6 +195,7 @@ pub(super) const GROUPS: &[&Group] = &[
     &UDP,
     &SYSLOG,
     &UNIX,
+    &JOURNALD,
     &STDIN,
     &TLS,
     &KINESIS,

@@ -119,7 +119,7 @@ async fn run(config: FileInput, ctx: InputContext, timing: Timing) -> Result<(),
     if is_first_start {
         // From now on a file without a position is a new one.
         let positions = reader.positions();
-        store.save_first(positions.iter()).map_err(|error| cannot_save(&reader.input, &store, &error))?;
+        store.save_first(positions.iter()).map_err(|error| store.unsaved(&error))?;
     }
     ctx.started.tell();
     let now = Instant::now();
@@ -153,14 +153,6 @@ fn multiline(config: &FileInput, input: &Arc<str>) -> Result<Option<Multiline>, 
         pattern: config.multiline.as_ref().map(|multiline| multiline.start.clone()).unwrap_or_default(),
         reason: error.to_string(),
     })
-}
-
-fn cannot_save(input: &Arc<str>, store: &PositionStore, error: &std::io::Error) -> InputError {
-    InputError::Positions {
-        input: Arc::clone(input),
-        dir: store.dir().to_owned(),
-        reason: format!("{error}; make room on its disk and let the user that runs millpond write there"),
-    }
 }
 
 fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
@@ -320,7 +312,7 @@ impl Running {
             }
             Err(error) => {
                 counters.position_errors.add(1);
-                Err(cannot_save(&self.reader.input, &self.store, &error))
+                Err(self.store.unsaved(&error))
             }
         }
     }
