@@ -29,7 +29,7 @@ async fn health_and_status() {
     let status = get(address, "/api/v1/status").await.json();
     assert_eq!((&status["stage"], &status["ready"]), (&"running".into(), &true.into()));
     assert_eq!((&status["inputs"][0]["id"], &status["inputs"][0]["events"]), (&"app".into(), &100.into()));
-    let [main, elsewhere] = &status["outputs"].as_array().unwrap()[..] else { panic!("{status:#}") };
+    let [elsewhere, main] = &status["outputs"].as_array().unwrap()[..] else { panic!("{status:#}") };
     assert_eq!((&main["state"], &main["running"]["delivered_events"]), (&"healthy".into(), &100.into()));
     assert_eq!((&main["running"]["queue"]["events"], &main["tags"][0]), (&0.into(), &"edge".into()));
     assert_eq!((&elsewhere["state"], &elsewhere["running"]), (&"inactive".into(), &serde_json::Value::Null));

@@ -86,6 +86,12 @@ impl Metrics {
 }
 
 impl World {
+    /// Changes the configuration; its last section are the settings of the output `main`.
+    pub(crate) fn configure(&self, change: impl FnOnce(String) -> String) {
+        let config = std::fs::read_to_string(self.config()).unwrap();
+        std::fs::write(self.config(), change(config)).unwrap();
+    }
+
     /// Starts the forwarder, whose configuration has an admin address, and finds that.
     pub(crate) async fn start_with_admin(&mut self) -> SocketAddr {
         self.start();

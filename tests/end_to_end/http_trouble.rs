@@ -202,3 +202,30 @@ async fn a_stop_answers_who_waits() {
     web.world.written = 10;
     web.world.finish(0).await;
 }
+
+/// An input whose settings change takes its own port again, and answers those who wait for the old one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_the_same_port_again() {
+    let mut web = Web::start("path: /old", "flush_period: 2s\nbackpressure: queue").await;
+    // From now on the port is a fixed one.
+    let listen = format!("listen: \"{}\"", web.address);
+    web.world.edit("listen: \"127.0.0.1:0\"", &listen);
+    web.world.hear("the same port", |said| said.message == "listening").await;
+    let ask = |path: &str, body: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: edge\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let mut waiting = web.connect().await;
+    waiting.write_all(ask("/old", &lines(0, 10)).as_bytes()).await.unwrap();
+    web.world.live(Duration::from_millis(500), 0).await;
+    web.world.edit("path: /old", "path: /new");
+    web.world.hear("the same port again", |said| said.message == "listening").await;
+    Answer::read(&mut waiting).await.unwrap().is_accepted(10);
+    let mut old = web.connect().await;
+    old.write_all(ask("/old", &lines(10, 10)).as_bytes()).await.unwrap();
+    Answer::read(&mut old).await.unwrap().is_refused(404, "path");
+    let mut new = web.connect().await;
+    new.write_all(ask("/new", &lines(10, 10)).as_bytes()).await.unwrap();
+    Answer::read(&mut new).await.unwrap().is_accepted(10);
+    web.world.written = 20;
+    web.world.finish(0).await;
+}

@@ -4,6 +4,7 @@
 
 mod admin_client;
 mod web;
+#[expect(dead_code, reason = "the outage suite uses more of it")]
 mod world;
 
 mod admin;
@@ -13,6 +14,7 @@ mod faults;
 mod http;
 mod http_trouble;
 mod import;
+mod metrics;
 mod modes;
 mod online;
 mod operation;
@@ -23,3 +25,4 @@ mod reshard;
 mod role;
 mod secrets;
 mod service;
+mod streams;

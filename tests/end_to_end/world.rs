@@ -86,12 +86,6 @@ impl World {
         self.forwarder.as_ref().expect("a forwarder runs").signal(rustix::process::Signal::HUP).unwrap();
     }
 
-    /// Changes the configuration; its last section are the settings of the output `main`.
-    pub(crate) fn configure(&self, change: impl FnOnce(String) -> String) {
-        let config = std::fs::read_to_string(self.config()).unwrap();
-        std::fs::write(self.config(), change(config)).unwrap();
-    }
-
     /// Appends numbered lines to the log file.
     pub(crate) fn write_lines(&mut self, count: u64) {
         let mut buffer = Vec::new();
@@ -124,6 +118,13 @@ impl World {
         let mut forwarder = self.forwarder.take().expect("a forwarder runs");
         let (memory, said) = forwarder.stop().await.unwrap();
         self.peak_memory = self.peak_memory.max(memory);
+        self.said.extend(said);
+    }
+
+    /// Waits until the forwarder ends by itself; it must end cleanly.
+    pub(crate) async fn ended(&mut self) {
+        let mut forwarder = self.forwarder.take().expect("a forwarder runs");
+        let said = tokio::time::timeout(PATIENCE, forwarder.ended()).await.expect("it ends").unwrap();
         self.said.extend(said);
     }
 

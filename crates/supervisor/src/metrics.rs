@@ -4,6 +4,8 @@
 mod families;
 mod read;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
 mod text;
 

@@ -21,9 +21,9 @@ pub struct Moment {
     pub stage: Stage,
     /// When it was.
     pub at: Instant,
-    /// The inputs.
+    /// The inputs, by id.
     pub inputs: Vec<InputMoment>,
-    /// The outputs.
+    /// The outputs, by id.
     pub outputs: Vec<OutputMoment>,
 }
 
@@ -80,13 +80,11 @@ impl Moment {
                 Err(error) => tracing::error!(%error, "an output could not be looked at"),
             }
         }
-        Self {
-            registry: registry.clone(),
-            stage: registry.stage(),
-            at: Instant::now(),
-            inputs: inputs.collect(),
-            outputs,
-        }
+        let mut inputs: Vec<_> = inputs.collect();
+        // Reloads change the order in which they were entered.
+        inputs.sort_by(|one, other| one.entry.id.cmp(&other.entry.id));
+        outputs.sort_by(|one, other| one.entry.id.cmp(&other.entry.id));
+        Self { registry: registry.clone(), stage: registry.stage(), at: Instant::now(), inputs, outputs }
     }
 }
 

@@ -6,7 +6,7 @@
 //! dead letters, whatever is entered.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
@@ -35,6 +35,7 @@ struct Shared {
     stage: watch::Sender<Stage>,
     listed: RwLock<Arc<Listed>>,
     reloads: Reloads,
+    lines_held_back: OnceLock<Arc<Counter>>,
 }
 
 /// How far the process is.
@@ -173,6 +174,7 @@ impl Registry {
             stage: watch::Sender::new(Stage::Starting),
             listed: RwLock::default(),
             reloads,
+            lines_held_back: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -210,6 +212,17 @@ impl Registry {
     /// The process is so far.
     pub fn set_stage(&self, stage: Stage) {
         self.shared.stage.send_replace(stage);
+    }
+
+    /// Lines of the log that were held back are counted here; it is told once.
+    pub fn enter_log(&self, held_back: Arc<Counter>) {
+        self.shared.lines_held_back.get_or_init(|| held_back);
+    }
+
+    /// Lines of the log that were held back, if the log tells of them.
+    #[must_use]
+    pub fn lines_held_back(&self) -> Option<u64> {
+        self.shared.lines_held_back.get().map(|lines| lines.get())
     }
 
     /// How often the configuration was read again.

@@ -22,6 +22,7 @@ struct Done<'a> {
 }
 
 /// The output of this name, if it runs.
+#[expect(clippy::result_large_err, reason = "an answer is made once a request, and goes out at once")]
 pub(super) fn find(registry: &Registry, id: &str) -> Result<Arc<OutputEntry>, Answer> {
     let listed = registry.listed();
     match listed.outputs.iter().find(|output| &*output.id == id) {

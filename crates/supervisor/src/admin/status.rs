@@ -29,9 +29,9 @@ pub struct Status {
     pub uptime_secs: f64,
     /// The configuration.
     pub config: ConfigStatus,
-    /// The inputs, in the order of the configuration.
+    /// The inputs, by id.
     pub inputs: Vec<InputStatus>,
-    /// The outputs, in the order of the configuration.
+    /// The outputs, by id.
     pub outputs: Vec<OutputStatus>,
 }
 

@@ -76,6 +76,7 @@ async fn forward(args: &RunArgs, signals: Signals, held_back: &HeldBack) -> Exit
     let service = Service::of_process();
     service.show_signs_of_life();
     let registry = Registry::new(&environment.name);
+    registry.enter_log(held_back.lines());
     let source = Source { path: args.config.clone(), environment };
     match supervisor::run(config, World { source, signals, service, registry }).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::checked::Zone;
 use super::units::Fault;
 
 /// An address to listen on.
@@ -42,6 +43,55 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Fault> {
         _ => format!("write the IP address instead of the name: \"192.0.2.7:{port}\""),
     };
     Err(Fault::new(error, remedy))
+}
+
+/// A time zone.
+pub(super) fn check_zone(text: &str) -> Result<(), Fault> {
+    zone(text).map(|_| ())
+}
+
+/// The time zone that a text means.
+pub(super) fn zone(text: &str) -> Result<Zone, Fault> {
+    let fixed = |minutes_east| Ok(Zone::Fixed { minutes_east });
+    match text {
+        "local" => return Ok(Zone::Local),
+        "UTC" | "utc" | "Z" => return fixed(0),
+        _ => {}
+    }
+    let part = |digits: &str, most| {
+        digits.len() == 2
+            && digits.parse::<u16>().is_ok_and(|number| !digits.starts_with('+') && number <= most)
+    };
+    let distance = text.strip_prefix(['+', '-']).and_then(|distance| distance.split_once(':'));
+    match distance {
+        Some((hours, minutes)) if part(hours, 23) && part(minutes, 59) => {
+            let number = |digits: &str| digits.parse::<i16>().unwrap_or_default();
+            let minutes = number(hours) * 60 + number(minutes);
+            fixed(if text.starts_with('-') { -minutes } else { minutes })
+        }
+        _ => Err(Fault::new(
+            "is no time zone known here",
+            "write `local`, `UTC`, or a distance such as \"+02:00\"; for the rules of another place, set the variable TZ and \
+             write `local`",
+        )),
+    }
+}
+
+/// Permissions.
+pub(super) fn check_mode(text: &str) -> Result<(), Fault> {
+    mode(text).map(|_| ())
+}
+
+/// The permissions that octal digits mean.
+pub(super) fn mode(text: &str) -> Result<u32, Fault> {
+    let is_octal = matches!(text.len(), 3 | 4) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if is_octal && mode <= 0o777 => Ok(mode),
+        _ => Err(Fault::new(
+            "is no permission of a file",
+            "write three octal digits after a 0, such as \"0660\"",
+        )),
+    }
 }
 
 /// The path of a URL.
@@ -96,6 +146,25 @@ mod tests {
         remedy_of("http://x/", form);
         remedy_of("127.0.0.1:99999", form);
         remedy_of("", form);
+    }
+
+    #[test]
+    fn zones_and_modes() {
+        for (text, expected) in [("UTC", 0), ("+02:00", 120), ("-03:30", -210), ("+23:59", 1439)] {
+            assert_eq!(zone(text).unwrap(), Zone::Fixed { minutes_east: expected }, "{text}");
+        }
+        assert_eq!(zone("local").unwrap(), Zone::Local);
+        for bad in ["", "+2:00", "02:00", "+24:00", "+02:60", "Europe/Berlin", "+-2:00", "++2:00"] {
+            assert!(zone(bad).is_err(), "{bad}");
+        }
+        assert_eq!(mode("0660").unwrap(), 0o660);
+        assert_eq!(mode("777").unwrap(), 0o777);
+        for bad in ["", "66", "0680", "4755", "rw-rw----", "+66"] {
+            check(
+                check_mode(bad),
+                "is no permission of a file; write three octal digits after a 0, such as \"0660\"",
+            );
+        }
     }
 
     #[test]

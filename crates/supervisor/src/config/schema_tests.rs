@@ -14,6 +14,14 @@ fn with(group: &Group, line: Option<String>) -> String {
     let input = match group.name {
         "stdin" => "type: stdin",
         "http" => "type: http\n    listen: \"127.0.0.1:0\"",
+        "tcp" => "type: tcp\n    listen: \"127.0.0.1:0\"",
+        "udp" => "type: udp\n    listen: \"127.0.0.1:0\"",
+        // Some settings are for one transport, some for the other.
+        "syslog" if line.as_deref().is_some_and(is_of_connections) => {
+            "type: syslog\n    listen: \"127.0.0.1:0\"\n    transport: tcp"
+        }
+        "syslog" => "type: syslog\n    listen: \"127.0.0.1:0\"",
+        "unix" => "type: unix\n    path: /x",
         "tls" => "type: http\n    listen: \"127.0.0.1:0\"\n    tls:\n      cert_file: x\n      key_file: x",
         _ => "type: file\n    include: [\"/x\"]",
     };
@@ -25,12 +33,19 @@ fn with(group: &Group, line: Option<String>) -> String {
         ("top", Some(line)) => top = line,
         ("admin", Some(line)) => top = format!("admin:\n  {line}"),
         ("secret", Some(line)) => top = format!("secrets:\n  kinesis:\n    {line}"),
-        ("file" | "http" | "stdin", Some(line)) => of_input = format!("\n    {line}"),
+        ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin", Some(line)) => {
+            of_input = format!("\n    {line}")
+        }
         ("tls", Some(line)) => of_input = format!("\n      {line}"),
         ("kinesis", Some(line)) => of_output = format!("\n    {line}"),
         (section, Some(line)) => of_output = format!("\n    {section}:\n      {line}"),
     }
     format!("inputs:\n  app:\n    {input}{of_input}\noutputs:\n  main:\n    {output}{of_output}\n{top}\n")
+}
+
+/// Whether a line holds a setting of syslog that is only for connections.
+fn is_of_connections(line: &str) -> bool {
+    ["framing", "max_connections", "idle_timeout"].iter().any(|key| line.contains(key))
 }
 
 fn read(yaml: &str) -> Result<Config, Problems> {
@@ -52,9 +67,11 @@ fn a_default_that_is_written_changes_nothing() {
                 continue;
             };
             let written = read(&with(group, Some(format!("{}: {default}", setting.key))));
+            // As a comment it still tells for which transport it is.
+            let unwritten = (group.name == "syslog").then(|| format!("# {}", setting.key));
             assert_eq!(
                 written.as_ref().ok(),
-                read(&with(group, None)).as_ref().ok(),
+                read(&with(group, unwritten)).as_ref().ok(),
                 "{}.{}",
                 group.name,
                 setting.key
@@ -80,7 +97,14 @@ fn ranges_are_what_is_declared() {
                 ),
                 Kind::Size(min, max) | Kind::SizeOrNone(min, max) => {
                     let size = |bytes| Size(bytes).to_string();
-                    (min.checked_sub(1).map(size), size(min), size(max), size(max + 1))
+                    // Where 0 is none, it is never too small.
+                    let is_none = |low: &u64| *low == 0 && matches!(setting.kind, Kind::SizeOrNone(..));
+                    (
+                        min.checked_sub(1).filter(|low| !is_none(low)).map(size),
+                        size(min),
+                        size(max),
+                        size(max + 1),
+                    )
                 }
                 Kind::Period(min, max) | Kind::PeriodOrNone(min, max) | Kind::WordOrPeriod(_, min, max) => {
                     let period = |milliseconds| Period(Duration::from_millis(milliseconds)).to_string();
@@ -97,7 +121,7 @@ fn ranges_are_what_is_declared() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 25);
+    assert_eq!(checked, 38);
     assert_eq!(Size(SIZE_MAX).to_string(), "1048576 TiB");
 }
 
@@ -113,7 +137,7 @@ fn properties(group: &Group) -> Value {
     match group.name {
         "top" => schema["properties"].clone(),
         "admin" => schema["properties"]["admin"]["properties"].clone(),
-        name @ ("file" | "http" | "stdin") => input(name),
+        name @ ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin") => input(name),
         "tls" => input("http")["tls"]["properties"].clone(),
         "kinesis" => output.clone(),
         "secret" => schema["properties"]["secrets"]["additionalProperties"]["oneOf"][0]["properties"].clone(),

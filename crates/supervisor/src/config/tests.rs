@@ -108,6 +108,7 @@ fn the_least_that_a_file_must_hold() {
                 free_bytes_min: 256 << 20,
                 on_full: OnFull::Block,
                 strict_ordering: true,
+                drain: Default::default(),
                 pack: None,
                 max_age: None,
                 retain: None,

@@ -54,6 +54,18 @@ pub enum InputError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A Unix socket cannot be had.
+    #[error("input {input}: cannot listen on {}: {message}; {remedy}", path.display())]
+    Socket {
+        /// Id of the input.
+        input: Arc<str>,
+        /// Path of the socket.
+        path: PathBuf,
+        /// What is in the way.
+        message: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// An address cannot be listened on.
     #[error("input {input}: cannot listen on {address}: {source}; {remedy}")]
     Listen {

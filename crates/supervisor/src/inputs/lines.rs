@@ -94,7 +94,7 @@ impl Taken {
 }
 
 /// At most `max` bytes, and not in the middle of a UTF-8 character.
-fn cut_at_character(line: &[u8], max: usize) -> usize {
+pub(super) fn cut_at_character(line: &[u8], max: usize) -> usize {
     let is_inside = |at: usize| line.get(at).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
     // A character has four bytes at most; what has more continuation bytes is not UTF-8 and may be cut anywhere.
     (max.saturating_sub(3)..=max).rev().find(|at| !is_inside(*at)).unwrap_or(max)

@@ -16,10 +16,13 @@ pub(super) fn tcp(input: &Arc<str>, address: SocketAddr) -> Result<TcpListener, 
         listener.set_nonblocking(true)?;
         Ok(listener)
     });
-    listener.map_err(|source| {
-        let remedy = remedy(address, &source);
-        InputError::Listen { input: Arc::clone(input), address, source, remedy }
-    })
+    listener.map_err(|source| refused(input, address, source))
+}
+
+/// An address cannot be had.
+pub(super) fn refused(input: &Arc<str>, address: SocketAddr, source: io::Error) -> InputError {
+    let remedy = remedy(address, &source);
+    InputError::Listen { input: Arc::clone(input), address, source, remedy }
 }
 
 /// What to do when an address cannot be had.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
+use self::net::opened::NetInput;
 use crate::chunk::Codec;
 use crate::config::checked::{FileInput, Input, InputKind};
 use crate::ways::Fanout;
@@ -23,10 +24,15 @@ mod file;
 mod http;
 mod lines;
 mod listen;
+mod net;
 mod stdin;
+mod syslog;
+mod tcp;
 pub mod tls;
+mod udp;
+mod unix;
 
-pub use counters::InputCounters;
+pub use counters::{Count, InputCounters};
 pub use error::InputError;
 pub use file::run_file;
 pub use http::{HttpListener, Outcome, RequestCounters, run_http};
@@ -96,8 +102,8 @@ impl InputHandle {
 /// Starts an input on a thread of its own. Dropping the handle does not stop it; `stop` does.
 ///
 /// # Errors
-/// [`InputError::Thread`] when the operating system gives no thread or no event loop; [`InputError::Listen`] and
-/// [`InputError::Tls`] when an input that listens cannot.
+/// [`InputError::Thread`] when the operating system gives no thread or no event loop; [`InputError::Listen`],
+/// [`InputError::Socket`] and [`InputError::Tls`] when an input that listens cannot.
 pub fn spawn(
     input: &Input,
     data_dir: &Path,
@@ -128,6 +134,7 @@ pub fn spawn(
                 match opened {
                     Opened::File(config) => run_file(config, ctx).await,
                     Opened::Http(listener) => run_http(listener, ctx).await,
+                    Opened::Net(input) => input.run(ctx).await,
                     Opened::Stdin => run_stdin(ctx).await,
                 }
             });
@@ -143,6 +150,7 @@ pub fn spawn(
 enum Opened {
     File(FileInput),
     Http(HttpListener),
+    Net(NetInput),
     Stdin,
 }
 
@@ -152,6 +160,10 @@ impl Opened {
         Ok(match kind {
             InputKind::File(config) => Self::File(config),
             InputKind::Http(config) => Self::Http(HttpListener::open(id, config)?),
+            InputKind::Tcp(config) => Self::Net(tcp::open(id, config)?),
+            InputKind::Udp(config) => Self::Net(udp::open(id, &config)?),
+            InputKind::Syslog(config) => Self::Net(syslog::open(id, config)?),
+            InputKind::Unix(config) => Self::Net(unix::open(id, config)?),
             InputKind::Stdin => Self::Stdin,
         })
     }

@@ -15,6 +15,7 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::limit::Limit;
+use crate::counters::Counter;
 
 /// After this long it is told how many of a kind were held back.
 pub(super) const PERIOD: Duration = Duration::from_secs(10);
@@ -32,6 +33,8 @@ struct Shared {
     start: Instant,
     lately: Mutex<Limit<Kind>>,
     is_first: Notify,
+    /// All lines that were held back.
+    lines: Arc<Counter>,
 }
 
 /// The first that is held back bears the message; equality is of the place and the name.
@@ -106,7 +109,14 @@ impl HeldBack {
     /// After each `period` it is told how many of a kind were held back.
     pub(super) fn new(period: Duration) -> Self {
         let lately = Mutex::new(Limit::new(period));
-        Self { shared: Arc::new(Shared { start: Instant::now(), lately, is_first: Notify::new() }) }
+        let (is_first, lines) = (Notify::new(), Arc::default());
+        Self { shared: Arc::new(Shared { start: Instant::now(), lately, is_first, lines }) }
+    }
+
+    /// Counts the lines that were held back.
+    #[must_use]
+    pub fn lines(&self) -> Arc<Counter> {
+        Arc::clone(&self.shared.lines)
     }
 
     /// Puts the limit before a format.
@@ -130,6 +140,7 @@ impl HeldBack {
         if verdict == Err(1) {
             self.shared.is_first.notify_one();
         }
+        self.shared.lines.add(u64::from(verdict.is_err()));
         verdict.is_ok()
     }
 

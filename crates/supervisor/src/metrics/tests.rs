@@ -25,6 +25,8 @@ const CONFIG: &str = r#"
 inputs:
   app: { type: file, include: ["/x"] }
   web: { type: http, listen: "127.0.0.1:0" }
+  hosts: { type: syslog, listen: "127.0.0.1:0" }
+  lines: { type: unix, path: /x }
 outputs:
   main: { type: kinesis, stream_name: logs, region: eu-west-1, backpressure: queue, tags: [b, a, b] }
   other: { type: kinesis, stream_name: "logs", region: 'a\b"c', environment: elsewhere, endpoint: "http://x" }
@@ -68,6 +70,15 @@ fn input_counters(numbers: &mut Numbers) -> InputCounters {
         positions_saved,
         position_errors,
         connections,
+        connections_total,
+        connections_refused,
+        connection_errors,
+        framing_errors,
+        incomplete,
+        unparsed,
+        not_utf8,
+        datagrams_dropped,
+        events_lost,
         requests: _,
         chunks_in_flight,
     } = &counters;
@@ -88,6 +99,15 @@ fn input_counters(numbers: &mut Numbers) -> InputCounters {
         positions_saved,
         position_errors,
         connections,
+        connections_total,
+        connections_refused,
+        connection_errors,
+        framing_errors,
+        incomplete,
+        unparsed,
+        not_utf8,
+        datagrams_dropped,
+        events_lost,
         chunks_in_flight,
     ];
     all.into_iter().for_each(|counter| counter.set(numbers.next()));
@@ -203,11 +223,16 @@ fn running(counters: OutputCounters) -> RunningOutput {
     }
 }
 
-/// Two inputs and two outputs, of which one is inactive, with a number of its own for everything that is counted.
+/// Four inputs and two outputs, of which one is inactive, with a number of its own for everything that is counted.
 fn moment() -> Moment {
     let (config, mut numbers) = (config(), Numbers(100));
     let registry = Registry::new("edge \"1\"\\\n");
-    let inputs = config.inputs.iter().zip([InputStage::Accepting, InputStage::Failing("x".to_owned())]);
+    let inputs = config.inputs.iter().zip([
+        InputStage::Accepting,
+        InputStage::Failing("x".to_owned()),
+        InputStage::Starting,
+        InputStage::Accepting,
+    ]);
     let inputs = inputs.map(|(input, stage)| {
         let entry = registry.enter_input(input, Arc::new(input_counters(&mut numbers)));
         InputMoment { entry, stage }
@@ -230,6 +255,9 @@ fn moment() -> Moment {
         OutputMoment { entry: entry(main, Ok(running(output_counters(&mut numbers)))), doing: Some(doing) },
         OutputMoment { entry: entry(other, Err("elsewhere".to_owned())), doing: None },
     ];
+    let held_back = Arc::new(Counter::default());
+    held_back.add(numbers.next());
+    registry.enter_log(held_back);
     registry.reloads().succeeded.add(numbers.next());
     registry.reloads().refuse();
     Moment { registry, stage: Stage::Running, at: Instant::now(), inputs, outputs }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::parts::{Happened, Tasks};
 use crate::config::checked::Input;
-use crate::inputs::{self, InputCounters, InputError, Started};
+use crate::inputs::{self, Count, InputCounters, InputError, Started};
 use crate::registry::{InputEntry, InputStage, Registry, Stage};
 use crate::ways::{Fanout, Way};
 
@@ -251,7 +251,17 @@ impl Inputs {
             let counters = &slot.counters;
             let (events, bytes, cut) =
                 (counters.events.get(), counters.bytes.get(), counters.lines_cut.get());
-            tracing::info!(input = &**input, events, bytes, lines_cut = cut, "read {when}");
+            let more_than_0 = |count: &Count| Some(count.get()).filter(|count| *count > 0);
+            tracing::info!(
+                input = &**input,
+                events,
+                bytes,
+                lines_cut = cut,
+                unparsed = more_than_0(&counters.unparsed),
+                datagrams_dropped = more_than_0(&counters.datagrams_dropped),
+                events_lost = more_than_0(&counters.events_lost),
+                "read {when}"
+            );
         }
     }
 }

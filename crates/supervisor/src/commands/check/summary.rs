@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -42,6 +43,9 @@ struct AdminSummary {
 struct InputSummary {
     id: String,
     r#type: &'static str,
+    /// Only with inputs that listen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<SocketAddr>,
     codec: &'static str,
     include: Vec<String>,
     exclude: Vec<String>,
@@ -71,6 +75,9 @@ struct QueueSummary {
     min_free_bytes: u64,
     on_full: &'static str,
     strict_ordering: bool,
+    /// Events per second; nothing: as many as go.
+    drain_rate: Option<u64>,
+    drain_bytes_per_sec: Option<u64>,
     compression: &'static str,
     max_age_ms: Option<u128>,
     retain_ms: Option<u128>,
@@ -109,28 +116,23 @@ impl AdminSummary {
 
 impl InputSummary {
     fn new(input: &Input) -> Self {
-        let (r#type, include, exclude, from_end) = match &input.kind {
+        let (include, exclude, from_end) = match &input.kind {
             InputKind::File(file) => {
-                ("file", file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
+                (file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
             }
-            InputKind::Http(_) => ("http", Vec::new(), Vec::new(), false),
-            InputKind::Stdin => ("stdin", Vec::new(), Vec::new(), false),
+            _ => (Vec::new(), Vec::new(), false),
         };
         let codec = match input.codec {
             Codec::Text => "text",
             Codec::Json => "json",
         };
-        Self { id: input.id.clone(), r#type, codec, include, exclude, from_end }
+        let (r#type, listen) = (input.kind.name(), input.kind.tcp_address());
+        Self { id: input.id.clone(), r#type, listen, codec, include, exclude, from_end }
     }
 }
 
 impl OutputSummary {
     fn new(output: &Output, rooms: &BTreeMap<PathBuf, Room>) -> Self {
-        let backpressure = match output.backpressure {
-            Backpressure::Block => "block",
-            Backpressure::Drop => "drop",
-            Backpressure::Queue => "queue",
-        };
         let records = match output.format {
             Format::Gzip => "gzip",
             Format::Ndjson => "ndjson",
@@ -143,7 +145,7 @@ impl OutputSummary {
             region: output.region.clone(),
             endpoint: output.endpoint.clone(),
             records,
-            backpressure,
+            backpressure: output.backpressure.as_str(),
             queue: (output.backpressure == Backpressure::Queue).then(|| QueueSummary::new(output, rooms)),
         }
     }
@@ -171,6 +173,8 @@ impl QueueSummary {
             min_free_bytes: queue.free_bytes_min,
             on_full,
             strict_ordering: queue.strict_ordering,
+            drain_rate: limit(queue.drain.events_per_sec),
+            drain_bytes_per_sec: limit(queue.drain.bytes_per_sec),
             compression: if queue.pack.is_some() { "gzip" } else { "none" },
             max_age_ms: queue.max_age.map(|period| period.as_millis()),
             retain_ms: queue.retain.map(|period| period.as_millis()),
@@ -218,6 +222,9 @@ impl fmt::Display for AdminSummary {
 impl fmt::Display for InputSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.id, self.r#type)?;
+        if let Some(listen) = self.listen {
+            write!(f, " on {listen}")?;
+        }
         if !self.include.is_empty() {
             write!(f, " {}", self.include.join(", "))?;
         }
@@ -280,6 +287,14 @@ impl fmt::Display for QueueSummary {
         if !self.strict_ordering {
             f.write_str("; new events pass what is queued")?;
         }
+        let limits = [
+            self.drain_rate.map(|events| format!("{events} events")),
+            self.drain_bytes_per_sec.map(|bytes| Size(bytes).to_string()),
+        ];
+        let limits: Vec<String> = limits.into_iter().flatten().collect();
+        if !limits.is_empty() {
+            write!(f, "; drained at up to {} a second", limits.join(" and "))?;
+        }
         if self.compression == "gzip" {
             f.write_str("; packed on disk")?;
         }
@@ -300,6 +315,11 @@ impl fmt::Display for QueueSummary {
         }
         Ok(())
     }
+}
+
+/// 0 is no limit.
+fn limit(per_sec: u64) -> Option<u64> {
+    Some(per_sec).filter(|per_sec| *per_sec > 0)
 }
 
 fn period(milliseconds: u128) -> Period {

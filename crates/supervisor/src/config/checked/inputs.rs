@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{HttpInput, TlsFiles};
+use super::{HttpInput, SyslogInput, SyslogTransport, TcpInput, TlsFiles, UdpInput, UnixInput};
 use crate::chunk::Codec;
 
 /// One input.
@@ -26,27 +26,27 @@ pub enum InputKind {
     File(FileInput),
     /// Bodies of HTTP requests.
     Http(HttpInput),
+    /// Messages over TCP connections.
+    Tcp(TcpInput),
+    /// Messages in UDP datagrams.
+    Udp(UdpInput),
+    /// Syslog messages.
+    Syslog(SyslogInput),
+    /// Messages over a Unix socket.
+    Unix(UnixInput),
     /// Standard input, until its end.
     Stdin,
 }
 
 impl InputKind {
-    /// The word for it: `type` in the configuration.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::File(_) => "file",
-            Self::Stdin => "stdin",
-            Self::Http(_) => "http",
-        }
-    }
-
     /// Where it listens for TCP connections, if it does.
     #[must_use]
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Http(http) => Some(http.listen),
-            Self::File(_) | Self::Stdin => None,
+            Self::Tcp(tcp) => Some(tcp.listen),
+            Self::Syslog(SyslogInput { listen, transport: SyslogTransport::Tcp { .. }, .. }) => Some(*listen),
+            _ => None,
         }
     }
 
@@ -55,7 +55,33 @@ impl InputKind {
     pub fn tls_files(&self) -> Option<&TlsFiles> {
         match self {
             Self::Http(http) => http.tls.as_ref(),
-            Self::File(_) | Self::Stdin => None,
+            Self::Tcp(tcp) => tcp.tls.as_ref(),
+            Self::Syslog(SyslogInput { transport: SyslogTransport::Tcp { tls, .. }, .. }) => tls.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Where it listens for UDP datagrams, if it does.
+    #[must_use]
+    pub fn udp_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Udp(udp) => Some(udp.listen),
+            Self::Syslog(SyslogInput { listen, transport: SyslogTransport::Udp { .. }, .. }) => Some(*listen),
+            _ => None,
+        }
+    }
+
+    /// The word for it: `type` in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Http(_) => "http",
+            Self::Tcp(_) => "tcp",
+            Self::Udp(_) => "udp",
+            Self::Syslog(_) => "syslog",
+            Self::Unix(_) => "unix",
+            Self::Stdin => "stdin",
         }
     }
 }

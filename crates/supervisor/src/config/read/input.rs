@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::listen;
+use super::{listen, network};
+use crate::chunk::Codec;
 use crate::config::checked::{FileInput, Input, InputKind};
 use crate::config::context::Context;
 use crate::config::names;
@@ -37,12 +38,18 @@ pub(super) fn warn_of_patterns_read_twice(top: &Section<'_>, inputs: &[Input]) {
 pub(super) fn input(context: &Context<'_>, entry: &Entry, path: String) -> Option<Input> {
     let group = input_group(context, &entry.node, &path)?;
     let section = Section::open(context, group, path, entry.at, &entry.node)?;
-    let codec = section.word("codec").unwrap_or_default();
+    // Some inputs make JSON of what they read themselves.
+    let codec = if group.find("codec").is_some() { section.word("codec") } else { Some(Codec::Json) };
+    let codec = codec.unwrap_or_default();
     let max_line = usize::try_from(section.size("max_line")).unwrap_or(usize::MAX);
     // What the group reads is checked even where the type itself is missing or no word.
     let kind = match group.name {
         "file" => file(&section),
         "http" => InputKind::Http(listen::http(&section)?),
+        "tcp" => InputKind::Tcp(network::tcp(&section)?),
+        "udp" => InputKind::Udp(network::udp(&section)?),
+        "syslog" => InputKind::Syslog(network::syslog(&section)?),
+        "unix" => InputKind::Unix(network::unix(&section)?),
         "stdin" => InputKind::Stdin,
         name => unreachable!("inputs of type {name} are declared and not read"),
     };

@@ -81,11 +81,16 @@ fn warn_of_open_door(section: &Section<'_>, listen: SocketAddr, http: &HttpInput
 
 /// Two inputs cannot listen on one address.
 pub(super) fn refuse_addresses_taken_twice(top: &Section<'_>, inputs: &[Input]) {
+    refuse_taken_twice(top, inputs, InputKind::tcp_address);
+    refuse_taken_twice(top, inputs, InputKind::udp_address);
+}
+
+fn refuse_taken_twice(top: &Section<'_>, inputs: &[Input], address: fn(&InputKind) -> Option<SocketAddr>) {
     let mut taken: BTreeMap<SocketAddr, &str> = BTreeMap::new();
     // The system chooses a port instead of 0.
     let fixed = |address: &SocketAddr| address.port() != 0;
     for (input, address) in
-        inputs.iter().filter_map(|input| Some((input, input.kind.tcp_address().filter(fixed)?)))
+        inputs.iter().filter_map(|input| Some((input, address(&input.kind).filter(fixed)?)))
     {
         if let Some(other) = taken.insert(address, &input.id) {
             let fault = Fault::new(

@@ -16,6 +16,7 @@ mod access;
 mod admin;
 mod input;
 mod listen;
+mod network;
 mod output;
 mod queue;
 

@@ -1,13 +1,14 @@
 //! The settings of inputs.
 
 use super::http::HTTP;
+use super::network::{SYSLOG, TCP, UDP, UNIX};
 use super::*;
 use crate::chunk::Codec;
 use crate::config::checked::ReadFrom;
 use crate::config::words::InputType;
 
 /// Every type of input. Where one has no type, it is read as the last of these that has all of its settings.
-pub(in crate::config) static INPUTS: &[&Group] = &[&FILE, &HTTP, &STDIN];
+pub(in crate::config) static INPUTS: &[&Group] = &[&FILE, &HTTP, &TCP, &UDP, &SYSLOG, &UNIX, &STDIN];
 
 pub(super) const CODEC: Setting = setting(
     "codec",

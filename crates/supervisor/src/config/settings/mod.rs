@@ -11,6 +11,7 @@ use super::words::{Words, words_of};
 mod admin;
 mod http;
 mod inputs;
+mod network;
 mod outputs;
 mod top;
 
@@ -21,6 +22,7 @@ pub(super) use top::{SECRET, TOP};
 use admin::ADMIN;
 use http::HTTP;
 use inputs::{STDIN, TLS};
+use network::{SYSLOG, TCP, UDP, UNIX};
 use outputs::{ASSUME_ROLE, AUTH, PARTITION_KEY};
 
 /// The settings of one section.
@@ -117,6 +119,9 @@ pub(super) const QUEUE_BYTES_MIN: u64 = 4 * MIB;
 /// Largest size of a queue that is believed: 1 EiB, which is as good as no limit.
 pub(super) const SIZE_MAX: u64 = 1 << 60;
 
+/// Largest limit in events per second: more than any stream takes, so that no limit says the same.
+pub(super) const DRAIN_RATE_MAX: u64 = 1_000_000_000;
+
 impl Kind {
     const fn word<T: Words>() -> Self {
         Self::Word(words_of::<T>)
@@ -183,6 +188,10 @@ pub(super) const GROUPS: &[&Group] = &[
     &ADMIN,
     &FILE,
     &HTTP,
+    &TCP,
+    &UDP,
+    &SYSLOG,
+    &UNIX,
     &STDIN,
     &TLS,
     &KINESIS,

@@ -93,6 +93,7 @@ pub async fn run_http(opened: HttpListener, ctx: InputContext) -> Result<(), Inp
     });
     ctx.started.tell();
     tracing::info!(input = &*shared.input, address = %opened.address, tls = opened.tls.is_some(), "listening");
+    ctx.started.tell();
     let mut connections = JoinSet::new();
     let ended = loop {
         tokio::select! {

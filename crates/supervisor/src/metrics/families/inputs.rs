@@ -88,7 +88,8 @@ pub(super) static FAMILIES: &[Family] = &[
         LABELS,
         "Connections open now.",
         Read::Input(|input| {
-            (input.entry.kind == "http").then(|| input.entry.counters.connections.get().into())
+            let has_some = matches!(input.entry.kind, "http" | "tcp" | "syslog" | "unix");
+            has_some.then(|| input.entry.counters.connections.get().into())
         }),
     ),
     family(

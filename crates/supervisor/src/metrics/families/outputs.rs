@@ -30,11 +30,14 @@ pub(super) static FAMILIES: &[Family] = &[
         Gauge,
         "1",
         &["output", "tag"],
-        "Always 1: one series for each tag of the output, to join with.",
+        "Always 1: one series for each tag of the output, to join with; one with an empty tag if it has none.",
         Read::OutputBy(|output| {
             let mut tags = output.entry.settings.tags.clone();
             tags.sort();
             tags.dedup();
+            if tags.is_empty() {
+                tags.push(String::new());
+            }
             tags.into_iter().map(|tag| (vec![tag], 1.into())).collect()
         }),
     ),
@@ -43,7 +46,7 @@ pub(super) static FAMILIES: &[Family] = &[
         Gauge,
         "0 or 1",
         &["output", "state"],
-        "1 for the state that the output is in: healthy, throttled (slowed down by the service), unhealthy (nothing is sent but probes), verifying (the shards are looked at, then one batch is tried), recovering (sending more and more), paused (by a person), inactive (of another environment).",
+        "1 for the state that the output is in: healthy, throttled (slowed down by the service), unhealthy (nothing is sent but probes), verifying (the shards are looked at, then one batch is tried; so it is from the start to the first batch), recovering (sending more and more), paused (by a person), inactive (of another environment).",
         Read::OutputBy(states),
     ),
     family(
@@ -195,7 +198,7 @@ pub(super) static FAMILIES: &[Family] = &[
         Gauge,
         "shards",
         LABELS,
-        "Open shards of the stream when they were last counted. Shards are counted before an output recovers, so an output that was never unhealthy has not counted any.",
+        "Open shards of the stream when they were last counted: at the start, and each time before the output recovers.",
         Read::State(|state| Some(u64::from(state.open_shards?).into())),
     ),
 ];

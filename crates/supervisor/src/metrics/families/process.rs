@@ -65,4 +65,14 @@ pub(super) static FAMILIES: &[Family] = &[
         "When the configuration that runs was taken: at the last reload that succeeded, or at the start.",
         Read::Process(|moment| seconds(moment.registry.reloads().taken_ms())),
     ),
+    family(
+        "millpond_log_held_back_lines_total",
+        Counter,
+        "lines",
+        &[],
+        "Warnings and errors of the log that were held back since they repeat themselves. The log says how many of each kind at the end of each period.",
+        Read::ProcessBy(|moment| {
+            moment.registry.lines_held_back().into_iter().map(|lines| (Vec::new(), lines.into())).collect()
+        }),
+    ),
 ];
