@@ -54,6 +54,8 @@ impl Container {
 
     /// It must end with 0 by itself; gives what it says.
     fn end(mut self) -> String {
+        let ended = || self.unshare.as_mut().unwrap().try_wait().unwrap();
+        wait_for("it has ended", ended);
         let unshare = self.unshare.take().unwrap();
         let output = unshare.wait_with_output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
