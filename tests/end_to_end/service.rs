@@ -6,6 +6,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::world::{PATIENCE, World};
 
@@ -26,7 +29,15 @@ impl Manager {
     }
 
     fn hear_until(&self, wanted: &str) -> String {
-        std::iter::repeat_with(|| self.hear()).find(|told| told.lines().any(|line| line == wanted)).unwrap()
+        let until = Instant::now() + PATIENCE;
+        let mut last = String::new();
+        while Instant::now() < until {
+            last = self.hear();
+            if last.lines().any(|line| line == wanted) {
+                return last;
+            }
+        }
+        panic!("never heard {wanted}; last: {last}");
     }
 }
 
@@ -39,38 +50,112 @@ fn millpond(config: &Path) -> Command {
     command
 }
 
-fn terminate(child: &Child) {
-    let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+/// A forwarder that does not outlive its test.
+struct Forwarder(Option<Child>);
+
+impl Forwarder {
+    fn start(command: &mut Command) -> Self {
+        Self(Some(command.spawn().unwrap()))
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.0.as_ref().unwrap()), signal).unwrap();
+    }
+
+    fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Exit code and standard error.
+    fn end(mut self) -> (Option<i32>, String) {
+        let output = self.0.take().unwrap().wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
 }
 
-/// Exit code and standard error.
-fn end_of(child: Child) -> (Option<i32>, String) {
-    let output = child.wait_with_output().unwrap();
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+impl Drop for Forwarder {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_manager_hears_of_readiness_life_and_stop() {
-    let world = World::new(1, "backpressure: queue").await;
+    let mut world = World::new(1, "backpressure: queue").await;
     let path = world.path("notify");
     let manager = Manager::new(UnixDatagram::bind(&path).unwrap());
     let mut command = millpond(&world.config());
-    let child = command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000").spawn().unwrap();
+    let forwarder = Forwarder::start(command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000"));
     let ready = manager.hear_until("READY=1");
-    assert!(ready.contains("STATUS=inputs: 1; outputs: main"), "{ready}");
+    assert!(ready.contains("STATUS=1 of 1 inputs accept; outputs: main "), "{ready}");
+    world.write_lines(10);
+    manager.hear_until("STATUS=1 of 1 inputs accept; outputs: main healthy");
     manager.hear_until("WATCHDOG=1");
     manager.hear_until("WATCHDOG=1");
-    terminate(&child);
+    let down = world.fault("down");
+    world.write_lines(10);
+    manager.hear_until("STATUS=1 of 1 inputs accept; outputs: main unhealthy");
+    world.clear(down);
+    manager.hear_until("STATUS=1 of 1 inputs accept; outputs: main healthy");
+    forwarder.terminate();
     let stopping = manager.hear_until("STOPPING=1");
-    assert!(stopping.contains("EXTEND_TIMEOUT_USEC=40000000\n"), "{stopping}");
-    assert_eq!(end_of(child).0, Some(0));
+    let usec = stopping.lines().find_map(|line| line.strip_prefix("EXTEND_TIMEOUT_USEC=")).unwrap();
+    let usec: u64 = usec.parse().unwrap();
+    assert!(
+        (30_000_000..=40_000_000).contains(&usec),
+        "shutdown_timeout and the time for closing: {stopping}"
+    );
+    assert_eq!(forwarder.end().0, Some(0));
+}
+
+/// Whether it is taken or refused, the manager hears when it begins, and that it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manager_hears_of_reloads() {
+    let world = World::new(1, "backpressure: queue").await;
+    let path = world.path("notify");
+    let manager = Manager::new(UnixDatagram::bind(&path).unwrap());
+    let forwarder = Forwarder::start(millpond(&world.config()).env("NOTIFY_SOCKET", &path));
+    manager.hear_until("READY=1");
+    let config = std::fs::read_to_string(world.config()).unwrap();
+    let second = config.replace("  main:\n", "  spare:\n").split_once("outputs:\n").unwrap().1.to_owned();
+    for (config, outputs) in [(config.clone() + &second, "spare"), (config.replace("main", "ma in"), "spare")]
+    {
+        std::fs::write(world.config(), config).unwrap();
+        forwarder.signal(Signal::HUP);
+        let reloading = manager.hear_until("RELOADING=1");
+        let usec = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).unwrap();
+        assert!(usec.parse::<u64>().unwrap() > 0, "{reloading}");
+        let ready = manager.hear_until("READY=1");
+        assert!(ready.contains(outputs), "{ready}");
+    }
+    forwarder.terminate();
+    let (code, said) = forwarder.end();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// A port that another program has: for the admin address, and for an input.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_is_said_and_is_exit_code_1() {
+    let world = World::new(1, "backpressure: queue").await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let good = std::fs::read_to_string(world.config()).unwrap();
+    let input = format!("inputs:\n  web: {{ type: http, listen: \"{address}\" }}");
+    for config in [format!("admin: {{ listen: \"{address}\" }}\n{good}"), good.replace("inputs:", &input)] {
+        std::fs::write(world.path("other.yaml"), config).unwrap();
+        let (code, said) = Forwarder::start(&mut millpond(&world.path("other.yaml"))).end();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&address.to_string()) && said.contains("ERROR"), "{said}");
+    }
 }
 
 /// Nobody waits for signs of life, or waits for those of another process: there are none. By an abstract socket.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_watchdog_there_are_no_signs_of_life() {
-    let world = World::new(1, "backpressure: queue").await;
+    let mut world = World::new(1, "backpressure: queue").await;
     for for_others in [false, true] {
         let name = format!("millpond-{}-{for_others}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
@@ -80,12 +165,43 @@ async fn without_a_watchdog_there_are_no_signs_of_life() {
         if for_others {
             command.env("WATCHDOG_USEC", "1000").env("WATCHDOG_PID", "1");
         }
-        let child = command.spawn().unwrap();
+        let forwarder = Forwarder::start(&mut command);
         assert!(manager.hear().starts_with("READY=1\n"));
-        terminate(&child);
-        assert!(manager.hear().starts_with("STOPPING=1\n"));
-        assert_eq!(end_of(child).0, Some(0));
+        world.write_lines(10);
+        while let told = manager.hear()
+            && !told.contains("main healthy")
+        {
+            assert!(!told.contains("WATCHDOG"), "{told}");
+        }
+        forwarder.terminate();
+        while let told = manager.hear()
+            && !told.starts_with("STOPPING=1\n")
+        {
+            assert!(!told.contains("WATCHDOG"), "{told}");
+        }
+        assert_eq!(forwarder.end().0, Some(0));
     }
+}
+
+/// A pipe cannot be read again: neither that nor a SIGHUP holds the forwarder up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_from_a_pipe_serves_until_the_end() {
+    let mut world = World::new(1, "backpressure: queue").await;
+    let (pipe, path) = (world.path("pipe.yaml"), world.path("notify"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let manager = Manager::new(UnixDatagram::bind(&path).unwrap());
+    let forwarder = Forwarder::start(millpond(&pipe).env("NOTIFY_SOCKET", &path));
+    std::fs::write(&pipe, std::fs::read(world.config()).unwrap()).unwrap();
+    manager.hear_until("READY=1");
+    forwarder.signal(Signal::HUP);
+    manager.hear_until("RELOADING=1");
+    manager.hear_until("READY=1");
+    world.write_lines(10);
+    manager.hear_until("STATUS=1 of 1 inputs accept; outputs: main healthy");
+    forwarder.terminate();
+    let (code, said) = forwarder.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("was read at the start"), "{said}");
 }
 
 /// A configuration that takes its time (it comes through a pipe), and a SIGTERM meanwhile.
@@ -94,13 +210,13 @@ async fn a_stop_during_the_start_is_clean() {
     let world = World::new(1, "backpressure: queue").await;
     let pipe = world.path("slow.yaml");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let child = millpond(&pipe).spawn().unwrap();
+    let forwarder = Forwarder::start(&mut millpond(&pipe));
     // Opening it for writing ends when the forwarder has opened it for reading.
     let mut config = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
-    terminate(&child);
+    forwarder.terminate();
     std::io::Write::write_all(&mut config, &std::fs::read(world.config()).unwrap()).unwrap();
     drop(config);
-    let (code, said) = end_of(child);
+    let (code, said) = forwarder.end();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("stopped"), "{said}");
 }
@@ -116,7 +232,7 @@ async fn what_is_not_there_at_the_start_is_exit_code_1() {
             .replace("data_dir: data", &format!("data_dir: {data_dir}"))
             .replace("backpressure: queue", &format!("backpressure: {backpressure}"));
         std::fs::write(&config, other).unwrap();
-        let (code, said) = end_of(millpond(&config).spawn().unwrap());
+        let (code, said) = Forwarder::start(&mut millpond(&config)).end();
         assert_eq!(code, Some(1), "{data_dir} {backpressure}: {said}");
         assert!(said.contains("ERROR") && said.contains("a-file") && !said.contains("panicked"), "{said}");
     }
@@ -128,7 +244,7 @@ async fn a_second_run_in_the_same_directory_is_refused_without_a_queue() {
     let mut world = World::new(1, "backpressure: block").await;
     world.start();
     world.hear("the start", |said| said.message.contains("looked for files")).await;
-    let (code, said) = end_of(millpond(&world.config()).spawn().unwrap());
+    let (code, said) = Forwarder::start(&mut millpond(&world.config())).end();
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("process") && said.contains("another data_dir"), "{said}");
     world.stop().await;
@@ -137,7 +253,7 @@ async fn a_second_run_in_the_same_directory_is_refused_without_a_queue() {
 #[test]
 fn a_configuration_that_cannot_be_read_is_exit_code_2() {
     let directory = tempfile::tempdir().unwrap();
-    let (code, said) = end_of(millpond(directory.path()).spawn().unwrap());
+    let (code, said) = Forwarder::start(&mut millpond(directory.path())).end();
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains(directory.path().to_str().unwrap()), "{said}");
 }

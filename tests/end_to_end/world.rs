@@ -121,6 +121,13 @@ impl World {
         self.said.extend(said);
     }
 
+    /// Waits until the forwarder ends by itself; it must end cleanly.
+    pub(crate) async fn ended(&mut self) {
+        let mut forwarder = self.forwarder.take().expect("a forwarder runs");
+        let said = tokio::time::timeout(PATIENCE, forwarder.ended()).await.expect("it ends").unwrap();
+        self.said.extend(said);
+    }
+
     async fn hear_out(&mut self, forwarder: &mut ForwarderProcess) {
         // The last line of a killed process may be cut off.
         while let Ok(Some(said)) = forwarder.next_line().await {

@@ -12,7 +12,7 @@ use crate::world::{PATIENCE, World};
 
 /// A forwarder in a process namespace of its own, and `unshare`, which ends as it does.
 struct Container {
-    unshare: Child,
+    unshare: Option<Child>,
     /// The forwarder, as it is known outside.
     forwarder: Pid,
 }
@@ -45,16 +45,30 @@ impl Container {
                 fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name == "millpond\n");
             Pid::from_raw(child).filter(|_| is_it)
         });
-        Self { unshare, forwarder }
+        Self { unshare: Some(unshare), forwarder }
     }
 
-    /// SIGTERM; it must end with 0, as it says.
-    fn stop(self) -> String {
+    fn terminate(&self) {
         kill_process(self.forwarder, Signal::TERM).unwrap();
-        let output = self.unshare.wait_with_output().unwrap();
+    }
+
+    /// It must end with 0 by itself; gives what it says.
+    fn end(mut self) -> String {
+        let unshare = self.unshare.take().unwrap();
+        let output = unshare.wait_with_output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(0), "{said}");
         said
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // What is in the namespace goes with it.
+        if let Some(unshare) = &mut self.unshare {
+            unshare.kill().unwrap();
+            unshare.wait().unwrap();
+        }
     }
 }
 
@@ -90,7 +104,8 @@ pub(crate) fn stops() -> Outcome {
     let container = Container::start(&world.config(), &[]);
     wait_for("all has arrived", || (world.server.counts().events >= 500).then_some(()));
     let stopping = Instant::now();
-    let said = container.stop();
+    container.terminate();
+    let said = container.end();
     assert!(said.contains("its positions are saved"), "{said}");
     Ok(format!("stopped within {:?}", stopping.elapsed()))
 }
@@ -104,11 +119,10 @@ pub(crate) fn stops_during_its_start() -> Outcome {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let container = Container::start(&pipe, &[]);
     let mut config = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
-    kill_process(container.forwarder, Signal::TERM).unwrap();
+    container.terminate();
     config.write_all(&fs::read(world.config()).unwrap()).unwrap();
     drop(config);
-    let output = container.unshare.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    container.end();
     Ok("the signal was not lost".to_owned())
 }
 
@@ -137,6 +151,7 @@ pub(crate) fn leaves_no_zombies() -> Outcome {
             |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap_or_default();
         tasks.map(children).all(|children| children.trim().is_empty()).then_some(())
     });
-    container.stop();
+    container.terminate();
+    container.end();
     Ok("its children are waited for".to_owned())
 }

@@ -139,8 +139,8 @@ fn a_checkpoint_says_what_of_it_failed() {
     let (mut queue, _) = disk.open();
     for number in 0..20 {
         let batch = Bytes::from(vec![number; 10_000]);
-        queue.append(BatchInfo::default(), &[batch]).unwrap();
-        queue.commit().unwrap();
+        let sequence = queue.append(BatchInfo::default(), &[batch]).unwrap();
+        assert_eq!(queue.commit().unwrap().upto, Sequence(sequence.0 + 1));
     }
     (1..=15).for_each(|sequence| queue.ack(Sequence(sequence)));
     disk.faults.add(Fault { name: "cursor", ..Fault::always(Call::SyncData, Fault::EIO) });

@@ -131,7 +131,7 @@ pub enum Verdict {
 }
 
 /// The health of one output.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Health {
     state: State,
     permits_max: u32,

@@ -28,6 +28,7 @@ pub mod output_state;
 pub mod put;
 pub mod puts;
 pub mod queue_thread;
+pub mod rate;
 pub mod registry;
 pub mod service;
 pub mod supervisor;

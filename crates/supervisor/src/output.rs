@@ -270,6 +270,7 @@ fn policy(output: &Output) -> Policy {
         queue_mode: output.queue.mode,
         strict_ordering: output.queue.strict_ordering,
         on_full: output.queue.on_full,
+        drain: output.queue.drain,
         concurrency: output.concurrency * if output.put_records_batching { PUTS_PER_CALL } else { 1 },
     }
 }

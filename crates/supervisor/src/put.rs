@@ -10,6 +10,7 @@ use crate::counters::OutputCounters;
 use crate::dead_letters::{DeadLetters, Reason};
 use crate::forwarder::PutResult;
 use crate::health::PutHealth;
+use crate::rate::Load;
 
 /// What an attempt needs besides the batch.
 #[derive(Debug, Clone)]
@@ -56,7 +57,13 @@ impl Sender {
         }
         let health = health_of(&report, progressed, left.is_empty());
         let since = since + report.waited;
-        let result = PutResult { finished: left.is_empty(), progressed, health, since };
+        let result = PutResult {
+            finished: left.is_empty(),
+            progressed,
+            health,
+            since,
+            left: load_of(batch, left.indexes()),
+        };
         PutDone { result, left, failure: report.failure }
     }
 
@@ -108,6 +115,13 @@ impl Sender {
     }
 }
 
+/// What these records of the batch weigh.
+#[must_use]
+pub fn load_of(batch: &Batch, indexes: &[u32]) -> Load {
+    let bytes = |index: &u32| batch.record(*index as usize).wire_bytes() as u64;
+    Load { events: events_of(batch, indexes.len()), bytes: indexes.iter().map(bytes).sum() }
+}
+
 /// Events in `records` records of the batch.
 pub fn events_of(batch: &Batch, records: usize) -> u64 {
     match (batch.len(), records) {
@@ -145,6 +159,7 @@ fn health_of(report: &Report, progressed: bool, finished: bool) -> PutHealth {
 mod tests {
     use millpond_kinesis::classify::{self, Context};
     use millpond_kinesis::output::Api;
+    use millpond_kinesis::{BatchMeta, RecordRef};
 
     use super::*;
 
@@ -169,6 +184,26 @@ mod tests {
             duration: Duration::ZERO,
             bytes: 0,
         }
+    }
+
+    #[test]
+    fn what_is_left_weighs_what_its_records_do() {
+        let check = |format, events, sizes: &[usize], left: &[u32], expected: (u64, u64)| {
+            let meta = BatchMeta { format, events, raw_bytes: 0, first_time_ms: 0, last_time_ms: 0 };
+            let records: Vec<RecordRef<'_>> = sizes
+                .iter()
+                .map(|bytes| RecordRef {
+                    partition_key: "key",
+                    explicit_hash_key: None,
+                    data: vec![0; *bytes].into(),
+                })
+                .collect();
+            let load = load_of(&Batch::from_records(meta, &records), left);
+            assert_eq!((load.events, load.bytes), expected);
+        };
+        check(Format::Event, 3, &[10, 20, 40], &[0, 2], (2, 56));
+        check(Format::Gzip, 500, &[1_000], &[0], (500, 1_003));
+        check(Format::Gzip, 500, &[1_000], &[], (0, 0));
     }
 
     #[test]

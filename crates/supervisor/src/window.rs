@@ -6,7 +6,7 @@ use std::time::Duration;
 const DECREASE_EVERY: Duration = Duration::from_millis(100);
 
 /// The number of puts that may be in flight.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Window {
     limit: f64,
     max: f64,
@@ -31,6 +31,13 @@ impl Window {
     #[must_use]
     pub fn is_narrow(&self) -> bool {
         self.limit < self.max
+    }
+
+    /// What of it matters for all that can come.
+    #[cfg(test)]
+    pub(crate) fn shape(&self, now: Duration) -> (u64, bool) {
+        let settled = self.decreased_at.is_none_or(|at| now.saturating_sub(at) >= DECREASE_EVERY);
+        (self.limit.to_bits(), settled)
     }
 
     /// A put was accepted whole: a little wider, by about one per window's worth of puts.

@@ -22,6 +22,7 @@ fn with(group: &Group, line: Option<String>) -> String {
         }
         "syslog" => "type: syslog\n    listen: \"127.0.0.1:0\"",
         "unix" => "type: unix\n    path: /x",
+        "multiline" => "type: file\n    include: [\"/x\"]\n    multiline:\n      start: x",
         "tls" => "type: http\n    listen: \"127.0.0.1:0\"\n    tls:\n      cert_file: x\n      key_file: x",
         _ => "type: file\n    include: [\"/x\"]",
     };
@@ -36,7 +37,7 @@ fn with(group: &Group, line: Option<String>) -> String {
         ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin", Some(line)) => {
             of_input = format!("\n    {line}")
         }
-        ("tls", Some(line)) => of_input = format!("\n      {line}"),
+        ("tls" | "multiline", Some(line)) => of_input = format!("\n      {line}"),
         ("kinesis", Some(line)) => of_output = format!("\n    {line}"),
         (section, Some(line)) => of_output = format!("\n    {section}:\n      {line}"),
     }
@@ -97,7 +98,14 @@ fn ranges_are_what_is_declared() {
                 ),
                 Kind::Size(min, max) | Kind::SizeOrNone(min, max) => {
                     let size = |bytes| Size(bytes).to_string();
-                    (min.checked_sub(1).map(size), size(min), size(max), size(max + 1))
+                    // Where 0 is none, it is never too small.
+                    let is_none = |low: &u64| *low == 0 && matches!(setting.kind, Kind::SizeOrNone(..));
+                    (
+                        min.checked_sub(1).filter(|low| !is_none(low)).map(size),
+                        size(min),
+                        size(max),
+                        size(max + 1),
+                    )
                 }
                 Kind::Period(min, max) | Kind::PeriodOrNone(min, max) | Kind::WordOrPeriod(_, min, max) => {
                     let period = |milliseconds| Period(Duration::from_millis(milliseconds)).to_string();
@@ -114,7 +122,7 @@ fn ranges_are_what_is_declared() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 37);
+    assert_eq!(checked, 40);
     assert_eq!(Size(SIZE_MAX).to_string(), "1048576 TiB");
 }
 
@@ -132,6 +140,7 @@ fn properties(group: &Group) -> Value {
         "admin" => schema["properties"]["admin"]["properties"].clone(),
         name @ ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin") => input(name),
         "tls" => input("http")["tls"]["properties"].clone(),
+        "multiline" => input("file")["multiline"]["properties"].clone(),
         "kinesis" => output.clone(),
         "secret" => schema["properties"]["secrets"]["additionalProperties"]["oneOf"][0]["properties"].clone(),
         "partition_key" => output["partition_key"]["anyOf"][2]["properties"].clone(),

@@ -127,6 +127,17 @@ impl ForwarderProcess {
         Ok((memory, said))
     }
 
+    /// Waits until it ends by itself, and gives what it says meanwhile.
+    ///
+    /// # Errors
+    /// When it does not end cleanly.
+    pub async fn ended(&mut self) -> anyhow::Result<Vec<Said>> {
+        self.stopping = true;
+        let (status, said) = self.wait().await?;
+        ensure!(status.success(), "the forwarder stopped with {status}, saying {said:#?}");
+        Ok(said)
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors

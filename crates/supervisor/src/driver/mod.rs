@@ -21,6 +21,7 @@ use crate::health::Verdict;
 use crate::output_state::{OutputView, Publisher};
 use crate::put::{PutDone, Sender, events_of};
 use crate::queue_thread::{Append, CloseFailed, GivenUp, QueueGone, QueueThread, Report};
+use crate::rate::Load;
 use held::{Batches, Held};
 use said::Said;
 
@@ -357,8 +358,10 @@ impl Driver {
         for (sequence, content) in reading.batches {
             match content {
                 Content::Batch(batch) => {
+                    let load = Load { events: u64::from(batch.meta().events), bytes: batch.wire_bytes() };
                     self.hold_queued(sequence, batch);
-                    self.machine.handle(now, Event::Read(sequence.0), &mut actions);
+                    let read = Event::Read { sequence: sequence.0, load };
+                    self.machine.handle(now, read, &mut actions);
                 }
                 Content::Foreign { reason, frame } => self.set_aside(reason, frame),
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::checked::{Backpressure, OnFull, QueueMode};
 use crate::health::{PutHealth, Verdict};
+use crate::rate::{DrainLimits, Load};
 
 /// A batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +26,8 @@ pub struct Policy {
     pub strict_ordering: bool,
     /// What happens when the queue is full.
     pub on_full: OnFull,
+    /// How fast what comes from the queue may be sent.
+    pub drain: DrainLimits,
     /// Most puts in flight. Several of them may share a call.
     pub concurrency: u32,
 }
@@ -66,7 +69,12 @@ pub enum Event {
         reads: bool,
     },
     /// A batch was read back.
-    Read(u64),
+    Read {
+        /// Its sequence.
+        sequence: u64,
+        /// What it weighs.
+        load: Load,
+    },
     /// The reading that was asked for is over; `more`: there are batches behind those it gave.
     ReadDone {
         /// Whether durable batches remain unread.
@@ -94,6 +102,8 @@ pub struct PutResult {
     pub health: PutHealth,
     /// When it began.
     pub since: Duration,
+    /// What is left to send.
+    pub left: Load,
 }
 
 /// Something to do.

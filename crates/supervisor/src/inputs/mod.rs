@@ -24,6 +24,7 @@ mod file;
 mod http;
 mod lines;
 mod listen;
+mod multiline;
 mod net;
 mod stdin;
 mod syslog;

@@ -10,6 +10,7 @@ mod inputs;
 mod outputs;
 mod process;
 mod queues;
+mod sockets;
 
 /// A part of the metrics, with its heading in the documentation.
 #[derive(Debug)]
@@ -21,9 +22,10 @@ pub struct Part {
 }
 
 /// All metrics.
-pub static PARTS: [Part; 4] = [
+pub static PARTS: [Part; 5] = [
     Part { name: "process", families: process::FAMILIES },
     Part { name: "inputs", families: inputs::FAMILIES },
+    Part { name: "sockets", families: sockets::FAMILIES },
     Part { name: "outputs", families: outputs::FAMILIES },
     Part { name: "queues", families: queues::FAMILIES },
 ];

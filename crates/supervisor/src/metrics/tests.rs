@@ -25,7 +25,8 @@ const CONFIG: &str = r#"
 inputs:
   app: { type: file, include: ["/x"] }
   web: { type: http, listen: "127.0.0.1:0" }
-  plc: { type: tcp, listen: "127.0.0.1:0" }
+  hosts: { type: syslog, listen: "127.0.0.1:0" }
+  lines: { type: unix, path: /x }
 outputs:
   main: { type: kinesis, stream_name: logs, region: eu-west-1, backpressure: queue, tags: [b, a, b] }
   other: { type: kinesis, stream_name: "logs", region: 'a\b"c', environment: elsewhere, endpoint: "http://x" }
@@ -211,6 +212,7 @@ fn running(counters: OutputCounters) -> RunningOutput {
         strict_ordering: true,
         on_full: Default::default(),
         concurrency: 1,
+        drain: Default::default(),
     };
     let view = Publisher::new(&Forwarder::new(policy, 0, 1)).view(None);
     RunningOutput {
@@ -222,7 +224,7 @@ fn running(counters: OutputCounters) -> RunningOutput {
     }
 }
 
-/// Three inputs and two outputs, of which one is inactive, with a number of its own for everything that is counted.
+/// Four inputs and two outputs, of which one is inactive, with a number of its own for everything that is counted.
 fn moment() -> Moment {
     let (config, mut numbers) = (config(), Numbers(100));
     let registry = Registry::new("edge \"1\"\\\n");
@@ -230,6 +232,7 @@ fn moment() -> Moment {
         InputStage::Accepting,
         InputStage::Failing("x".to_owned()),
         InputStage::Starting,
+        InputStage::Accepting,
     ]);
     let inputs = inputs.map(|(input, stage)| {
         let entry = registry.enter_input(input, Arc::new(input_counters(&mut numbers)));

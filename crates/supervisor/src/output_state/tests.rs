@@ -3,6 +3,7 @@ use crate::config::checked::{Backpressure, OnFull, QueueMode};
 use crate::forwarder::{Action, Key};
 use crate::forwarder::{Event, Policy, PutResult};
 use crate::health::{PutHealth, Verdict};
+use crate::rate::{DrainLimits, Load};
 
 struct Rig {
     machine: Forwarder,
@@ -17,6 +18,7 @@ impl Rig {
             queue_mode: QueueMode::Error,
             strict_ordering: true,
             on_full: OnFull::Block,
+            drain: DrainLimits::default(),
             concurrency: 4,
         };
         let machine = Forwarder::new(policy, 0, 1);
@@ -37,7 +39,13 @@ impl Rig {
 
     fn put_ended(&mut self, id: u64, health: PutHealth) -> (OutputState, bool) {
         let finished = health == PutHealth::Open;
-        let result = PutResult { finished, progressed: finished, health, since: Duration::ZERO };
+        let result = PutResult {
+            finished,
+            progressed: finished,
+            health,
+            since: Duration::ZERO,
+            left: Load::default(),
+        };
         self.handle(Event::Put { key: Key::Live(id), result })
     }
 

@@ -3,16 +3,19 @@
 
 mod notify;
 mod signals;
+mod status;
 mod watchdog;
 
 use std::ffi::OsStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::task::AbortHandle;
 
 use self::notify::{Socket, State};
 pub use self::signals::{Asked, Signals};
+use crate::registry::Registry;
 
 /// What a stop takes beyond `shutdown_timeout`: closing queues, writing positions, on a slow disk.
 const CLOSING: Duration = Duration::from_secs(30);
@@ -20,8 +23,15 @@ const CLOSING: Duration = Duration::from_secs(30);
 /// The way to the service manager, if there is one.
 #[derive(Debug, Clone)]
 pub struct Service {
-    manager: Option<Arc<Socket>>,
+    manager: Option<Arc<Manager>>,
     watchdog: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Manager {
+    socket: Socket,
+    /// Tells what the outputs do.
+    status: Mutex<Option<AbortHandle>>,
 }
 
 impl Service {
@@ -30,7 +40,7 @@ impl Service {
     pub fn of_process() -> Self {
         let name = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
         let manager = name.and_then(|name| match Socket::new(&name) {
-            Ok(socket) => Some(Arc::new(socket)),
+            Ok(socket) => Some(Arc::new(Manager { socket, status: Mutex::new(None) })),
             Err(error) => {
                 tracing::warn!(%error, socket = ?name, "the service manager cannot be told anything: NOTIFY_SOCKET names no socket");
                 None
@@ -54,14 +64,25 @@ impl Service {
         }
     }
 
-    /// The inputs accept events: at the start, and after a reload, whether it was taken over or refused. `status`: what
-    /// runs, in one line.
-    pub fn ready(&self, status: &str) {
-        self.tell(&[State::Ready, State::Status(status)]);
+    /// What is in `registry` accepts events: at the start, and after a reload, whether it was taken over or refused. From
+    /// now on the manager is told what the outputs do.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn ready(&self, registry: &Registry) {
+        let Some(manager) = &self.manager else { return };
+        let (service, listed) = (self.clone(), registry.listed());
+        let told = status::in_words(&listed);
+        self.tell(&[State::Ready, State::Status(&told)]);
+        let follow = tokio::spawn(async move {
+            status::follow(&listed, told, |line| service.tell(&[State::Status(line)])).await;
+        });
+        manager.follow_instead(Some(follow.abort_handle()));
     }
 
     /// The configuration is read again. [`ready`](Self::ready) must follow, whatever comes of it.
     pub fn reloading(&self) {
+        self.stop_following();
         let now = clock_gettime(ClockId::Monotonic);
         let usec = now.tv_sec.cast_unsigned() * 1_000_000 + now.tv_nsec.cast_unsigned() / 1_000;
         self.tell(&[State::Reloading(usec), State::Status("reading the configuration again")]);
@@ -69,20 +90,32 @@ impl Service {
 
     /// A stop begins that gives puts in flight so much `patience`.
     pub fn stopping(&self, patience: Duration) {
+        self.stop_following();
         let status = format!("stopping; puts in flight have {:.0} s", patience.as_secs_f64());
         self.tell(&[State::Stopping, State::ExtendTimeout(patience + CLOSING), State::Status(&status)]);
     }
 
-    /// What the service does now, in one line.
-    pub fn status(&self, line: &str) {
-        self.tell(&[State::Status(line)]);
+    fn stop_following(&self) {
+        if let Some(manager) = &self.manager {
+            manager.follow_instead(None);
+        }
     }
 
     fn tell(&self, states: &[State<'_>]) {
-        let Some(manager) = &self.manager else { return };
-        if let Err(error) = manager.send(states) {
-            let socket: &OsStr = manager.name();
-            tracing::warn!(%error, ?socket, "the service manager could not be told something");
+        let Some(Manager { socket, .. }) = self.manager.as_deref() else { return };
+        if let Err(error) = socket.send(states) {
+            let name: &OsStr = socket.name();
+            tracing::warn!(%error, socket = ?name, "the service manager could not be told something");
+        }
+    }
+}
+
+impl Manager {
+    fn follow_instead(&self, follow: Option<AbortHandle>) {
+        // A handle is whole whatever happened elsewhere.
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = std::mem::replace(&mut *status, follow) {
+            old.abort();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Source;
+use super::watch::can_be_read_again;
 use crate::config::checked::{Config, Input, InputKind, Output};
 use crate::config::{self, Problems};
 use crate::output::{OutputError, Prepared};
@@ -18,6 +19,11 @@ pub(super) enum Refused {
     /// An output of it cannot be made.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// There is no other one where it came from.
+    #[error(
+        "{0} is a pipe or the like and was read at the start: restart millpond with the new configuration"
+    )]
+    ReadOnce(String),
     /// It changes what cannot change while the process runs.
     #[error("{0}: restart millpond for that, or change it back")]
     NeedsRestart(&'static str),
@@ -28,6 +34,9 @@ pub(super) type PreparedOutputs = BTreeMap<String, Prepared>;
 
 /// Reads the configuration anew. What comes back can be applied as a whole.
 pub(super) async fn load(running: &Config, source: &Source) -> Result<(Config, PreparedOutputs), Refused> {
+    if !can_be_read_again(&source.path) {
+        return Err(Refused::ReadOnce(source.path.display().to_string()));
+    }
     let (config, warnings) = config::load(&source.path, &source.environment).map_err(Refused::Bad)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if let Some(what) = needs_restart(running, &config) {

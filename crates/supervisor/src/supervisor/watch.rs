@@ -44,7 +44,7 @@ impl ConfigWatch {
 
     /// What the file holds now is known.
     pub(super) fn seen(&mut self) {
-        self.text = std::fs::read(&self.path).ok();
+        self.text = read(&self.path);
     }
 
     /// Waits until the file holds something else than what is known. May be given up at any time.
@@ -66,7 +66,7 @@ impl ConfigWatch {
                 () = sleep_until(look_at) => {
                     self.look_at = None;
                     // A file that is not there was perhaps moved away to be replaced; that will be noticed as well.
-                    if let Ok(text) = std::fs::read(&self.path)
+                    if let Some(text) = read(&self.path)
                         && self.text.as_ref() != Some(&text)
                     {
                         return;
@@ -75,6 +75,15 @@ impl ConfigWatch {
             }
         }
     }
+}
+
+fn read(path: &Path) -> Option<Vec<u8>> {
+    if can_be_read_again(path) { std::fs::read(path).ok() } else { None }
+}
+
+/// A pipe gives its text once; whoever opens it again waits for ever.
+pub(super) fn can_be_read_again(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |metadata| metadata.is_file())
 }
 
 async fn sleep_until(at: Option<Instant>) {

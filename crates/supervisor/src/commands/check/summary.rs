@@ -75,6 +75,9 @@ struct QueueSummary {
     min_free_bytes: u64,
     on_full: &'static str,
     strict_ordering: bool,
+    /// Events per second; nothing: as many as go.
+    drain_rate: Option<u64>,
+    drain_bytes_per_sec: Option<u64>,
     compression: &'static str,
     max_age_ms: Option<u128>,
     retain_ms: Option<u128>,
@@ -170,6 +173,8 @@ impl QueueSummary {
             min_free_bytes: queue.free_bytes_min,
             on_full,
             strict_ordering: queue.strict_ordering,
+            drain_rate: limit(queue.drain.events_per_sec),
+            drain_bytes_per_sec: limit(queue.drain.bytes_per_sec),
             compression: if queue.pack.is_some() { "gzip" } else { "none" },
             max_age_ms: queue.max_age.map(|period| period.as_millis()),
             retain_ms: queue.retain.map(|period| period.as_millis()),
@@ -282,6 +287,14 @@ impl fmt::Display for QueueSummary {
         if !self.strict_ordering {
             f.write_str("; new events pass what is queued")?;
         }
+        let limits = [
+            self.drain_rate.map(|events| format!("{events} events")),
+            self.drain_bytes_per_sec.map(|bytes| Size(bytes).to_string()),
+        ];
+        let limits: Vec<String> = limits.into_iter().flatten().collect();
+        if !limits.is_empty() {
+            write!(f, "; drained at up to {} a second", limits.join(" and "))?;
+        }
         if self.compression == "gzip" {
             f.write_str("; packed on disk")?;
         }
@@ -302,6 +315,11 @@ impl fmt::Display for QueueSummary {
         }
         Ok(())
     }
+}
+
+/// 0 is no limit.
+fn limit(per_sec: u64) -> Option<u64> {
+    Some(per_sec).filter(|per_sec| *per_sec > 0)
 }
 
 fn period(milliseconds: u128) -> Period {

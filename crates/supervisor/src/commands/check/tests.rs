@@ -87,6 +87,11 @@ fn the_policies_of_a_queue_are_explained() {
     );
     assert_eq!(policies("retain: 1h"), "inputs wait; delivered ones are kept for 1h");
     assert_eq!(policies("retain_size: 64 MiB"), "inputs wait; delivered ones are kept up to 64 MiB");
+    assert_eq!(policies("drain_rate: 500"), "inputs wait; drained at up to 500 events a second");
+    assert_eq!(
+        policies("drain_rate: 500, drain_bytes_per_sec: 2 MiB"),
+        "inputs wait; drained at up to 500 events and 2 MiB a second"
+    );
 }
 
 #[test]

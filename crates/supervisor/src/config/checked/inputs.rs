@@ -97,6 +97,17 @@ pub struct FileInput {
     pub read_from: ReadFrom,
     /// How often directories and files are looked at where change notices do not arrive.
     pub rescan: Duration,
+    /// How events of several lines are told apart; `None`: each line is one.
+    pub multiline: Option<MultilineSettings>,
+}
+
+/// How events of several lines are told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MultilineSettings {
+    /// A regular expression; a line that it matches begins an event.
+    pub start: String,
+    /// An event is finished when nothing has come for so long.
+    pub timeout: Duration,
 }
 
 /// Where reading starts in a file that has no position yet.

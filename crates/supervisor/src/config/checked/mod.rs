@@ -6,6 +6,7 @@ use std::time::Duration;
 use millpond_kinesis::aws::Secret;
 
 use super::secrets::SecretSource;
+use crate::rate::DrainLimits;
 
 mod admin;
 mod inputs;
@@ -13,7 +14,7 @@ mod listen;
 mod network;
 
 pub use admin::Admin;
-pub use inputs::{FileInput, Input, InputKind, ReadFrom};
+pub use inputs::{FileInput, Input, InputKind, MultilineSettings, ReadFrom};
 pub use listen::{HttpInput, TlsFiles};
 pub use network::{
     DatagramFraming, StreamFraming, StreamSettings, SyslogInput, SyslogTransport, TcpInput, UdpInput,
@@ -314,6 +315,8 @@ pub struct QueueOptions {
     pub on_full: OnFull,
     /// What is queued goes before what is new.
     pub strict_ordering: bool,
+    /// How fast what is queued may be sent.
+    pub drain: DrainLimits,
     /// gzip level at which batches are packed on disk, if they are.
     pub pack: Option<u8>,
     /// Batches that have been queued for longer are given up.

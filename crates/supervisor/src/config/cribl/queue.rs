@@ -4,7 +4,7 @@ use super::read::{Destination, Text};
 use super::settings::Settings;
 use super::surroundings::COMPUTED;
 use super::write::Yaml;
-use crate::config::settings::{QUEUE_BYTES_MIN, SIZE_MAX};
+use crate::config::settings::{DRAIN_RATE_MAX, QUEUE_BYTES_MIN, SIZE_MAX};
 use crate::config::units::{Fault, Size};
 
 const MIB: u64 = 1 << 20;
@@ -54,9 +54,10 @@ pub(super) fn queue(from: &Destination<'_>, record_bytes_max: u64, gzip: bool) -
     to.put("max_segment_size", Yaml::text(Size(segment_size(from, size)).to_string()));
     to.put("max_size", Yaml::text(Size(size).to_string()));
     to.put("on_full", from.word("pqOnBackpressure", &["block", "drop"], "block").map(Yaml::word));
-    to.put("strict_ordering", from.flag("pqStrictOrdering").map(Yaml::word));
+    let strict_ordering = from.flag("pqStrictOrdering");
+    to.put("strict_ordering", strict_ordering.map(Yaml::word));
     to.put("compression", compression(from, gzip));
-    report_drain_rate(from);
+    to.put("drain_rate", drain_rate(from, strict_ordering.unwrap_or(true)));
     report_buffer(from);
     // What Cribl's user interface keeps for its button that empties the queue.
     from.expect_empty("pqControls");
@@ -125,16 +126,18 @@ fn compression(from: &Destination<'_>, gzip: bool) -> Option<Yaml> {
     Some(Yaml::word(word))
 }
 
-/// A limit of 0 is none.
-fn report_drain_rate(from: &Destination<'_>) {
-    let number = from.number("pqRatePerSec");
-    if number.is_some_and(|number| !super::quantity::is_exactly(number, 0)) {
+fn drain_rate(from: &Destination<'_>, strict_ordering: bool) -> Option<Yaml> {
+    // 0 is no limit here and there, and what is less than 1 must not become it.
+    let least = u64::from(!super::quantity::is_exactly(from.number("pqRatePerSec")?, 0));
+    let rate = from.whole("pqRatePerSec", (least, DRAIN_RATE_MAX))?;
+    if rate > 0 && strict_ordering {
         let fault = Fault::new(
-            "is not carried over: this version does not limit how fast a queue drains",
-            "it is left out; a drain begins with one put in flight and goes as fast as the service takes it",
+            "works in Cribl only without `pqStrictOrdering`, and in millpond with either",
+            format!("{rate} is used; remove `drain_rate` if the queue is to drain as fast as it did"),
         );
         from.note("pqRatePerSec", fault);
     }
+    Some(Yaml::word(rate))
 }
 
 fn report_buffer(from: &Destination<'_>) {

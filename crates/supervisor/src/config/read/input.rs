@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{listen, network};
 use crate::chunk::Codec;
-use crate::config::checked::{FileInput, Input, InputKind};
+use crate::config::checked::{FileInput, Input, InputKind, MultilineSettings};
 use crate::config::context::Context;
 use crate::config::names;
 use crate::config::section::Section;
@@ -63,7 +63,18 @@ fn file(section: &Section<'_>) -> InputKind {
         exclude: section.texts("exclude", names::exclude_pattern),
         read_from: section.word("read_from").unwrap_or_default(),
         rescan: section.period("rescan"),
+        multiline: multiline(section),
     })
+}
+
+fn multiline(section: &Section<'_>) -> Option<MultilineSettings> {
+    let multiline = section.is_given("multiline").then(|| section.section("multiline"))?;
+    // What is no section is reported when it is opened.
+    if !section.is_section("multiline") {
+        return None;
+    }
+    let (start, timeout) = (multiline.text("start"), multiline.period("timeout"));
+    Some(MultilineSettings { start: start?, timeout })
 }
 
 /// The settings that an input has, by its type. One without a type, or with a type that is no word, is read as what it

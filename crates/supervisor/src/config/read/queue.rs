@@ -10,6 +10,7 @@ use crate::config::section::Section;
 use crate::config::settings::QUEUE_BYTES_MIN;
 use crate::config::units::{Fault, Period, Size};
 use crate::config::words::{Mode, Packing};
+use crate::rate::DrainLimits;
 
 /// Segments that must fit into a queue: one being written, one being read, one being given back, and one of slack.
 /// The queue itself never uses a larger part of its size for one segment.
@@ -48,6 +49,10 @@ pub(super) fn queue(section: &Section<'_>, around: Around<'_>) -> QueueOptions {
         free_bytes_min: section.size("min_free"),
         on_full: section.word("on_full").unwrap_or_default(),
         strict_ordering: section.flag("strict_ordering"),
+        drain: DrainLimits {
+            events_per_sec: section.integer("drain_rate"),
+            bytes_per_sec: section.size("drain_bytes_per_sec"),
+        },
         pack: pack(section, around.format),
         max_age: max_age(section, around.flush_period, sync_every),
         retain: Some(section.period("retain")).filter(|period| !period.is_zero()),

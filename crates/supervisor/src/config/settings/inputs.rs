@@ -61,8 +61,34 @@ pub(in crate::config) static FILE: Group = Group {
         ),
         CODEC,
         MAX_LINE,
-        later("multiline", &[]),
+        setting(
+            "multiline",
+            Kind::Section(&MULTILINE),
+            Default::Shown("none: each line is an event"),
+            "How events of several lines are told apart, such as stack traces; see below.",
+        ),
         later("pipeline", &[]),
+    ],
+};
+
+pub(in crate::config) static MULTILINE: Group = Group {
+    name: "multiline",
+    of_type: None,
+    place: "inputs.ID.multiline",
+    settings: &[
+        setting(
+            "start",
+            Kind::Text(names::check_regex, None),
+            Default::Required,
+            "A regular expression (RE2 syntax). A line that it matches begins an event; the lines up to the next one belong to it. `^` and `$` mean the ends of the line. Begin it with `^` if it should match at the beginning only.",
+        )
+        .like("\"^[0-9]{4}-\""),
+        setting(
+            "timeout",
+            Kind::Period(10, HOUR),
+            Default::Is("1s"),
+            "The last event of a file is finished when nothing was written for so long. Lines that come later and do not match `start` are an event of their own.",
+        ),
     ],
 };
 

@@ -21,7 +21,7 @@ pub(super) use top::{SECRET, TOP};
 
 use admin::ADMIN;
 use http::HTTP;
-use inputs::{STDIN, TLS};
+use inputs::{MULTILINE, STDIN, TLS};
 use network::{SYSLOG, TCP, UDP, UNIX};
 use outputs::{ASSUME_ROLE, AUTH, PARTITION_KEY};
 
@@ -119,6 +119,9 @@ pub(super) const QUEUE_BYTES_MIN: u64 = 4 * MIB;
 /// Largest size of a queue that is believed: 1 EiB, which is as good as no limit.
 pub(super) const SIZE_MAX: u64 = 1 << 60;
 
+/// Largest limit in events per second: more than any stream takes, so that no limit says the same.
+pub(super) const DRAIN_RATE_MAX: u64 = 1_000_000_000;
+
 impl Kind {
     const fn word<T: Words>() -> Self {
         Self::Word(words_of::<T>)
@@ -184,6 +187,7 @@ pub(super) const GROUPS: &[&Group] = &[
     &TOP,
     &ADMIN,
     &FILE,
+    &MULTILINE,
     &HTTP,
     &TCP,
     &UDP,

@@ -268,7 +268,17 @@ pub(in crate::config) static QUEUE: Group = Group {
             Default::Is("commit"),
             "When a batch counts as acknowledged. `commit`: when it is on the disk for certain. A duration: when it is written, and at most that much later it is on the disk; if the power fails in between, it is lost.",
         ),
-        later("drain_rate", &["0"]),
-        later("drain_bytes_per_sec", &["0", "0 B"]),
+        setting(
+            "drain_rate",
+            Kind::Integer(0, DRAIN_RATE_MAX),
+            Default::Is("0"),
+            "Events per second that are sent from the queue, at most, on top of one batch. What new events send at once is not counted; with `mode: always` nothing is sent at once, and this limits everything. `0`: no limit.",
+        ),
+        setting(
+            "drain_bytes_per_sec",
+            Kind::SizeOrNone(1, SIZE_MAX),
+            Default::Is("0"),
+            "The same in bytes of records as they are sent, that is compressed if they are. Where both are given, the stricter one counts. `0`: no limit.",
+        ).like("\"1 MB\""),
     ],
 };

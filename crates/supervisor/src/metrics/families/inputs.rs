@@ -13,16 +13,6 @@ fn of_file(input: &InputMoment, number: u64) -> Option<Number> {
     (input.entry.kind == "file").then_some(number.into())
 }
 
-/// What takes connections has it.
-fn of_listener(input: &InputMoment, number: u64) -> Option<Number> {
-    (!matches!(input.entry.kind, "file" | "stdin" | "udp" | "journald")).then_some(number.into())
-}
-
-/// What reads from a peer, without an answer, has it.
-fn of_socket(input: &InputMoment, number: u64) -> Option<Number> {
-    matches!(input.entry.kind, "tcp" | "udp" | "syslog" | "unix").then_some(number.into())
-}
-
 pub(super) static FAMILIES: &[Family] = &[
     family(
         "millpond_input_state",
@@ -97,79 +87,10 @@ pub(super) static FAMILIES: &[Family] = &[
         "connections",
         LABELS,
         "Connections open now.",
-        Read::Input(|input| of_listener(input, input.entry.counters.connections.get())),
-    ),
-    family(
-        "millpond_input_accepted_connections_total",
-        Counter,
-        "connections",
-        LABELS,
-        "Connections that were let in.",
-        Read::Input(|input| of_socket(input, input.entry.counters.connections_total.get())),
-    ),
-    family(
-        "millpond_input_refused_connections_total",
-        Counter,
-        "connections",
-        LABELS,
-        "Connections that were refused because too many were open.",
-        Read::Input(|input| of_socket(input, input.entry.counters.connections_refused.get())),
-    ),
-    family(
-        "millpond_input_connection_errors_total",
-        Counter,
-        "errors",
-        LABELS,
-        "Connections that failed, and failures to let one in or to receive.",
-        Read::Input(|input| of_socket(input, input.entry.counters.connection_errors.get())),
-    ),
-    family(
-        "millpond_input_framing_errors_total",
-        Counter,
-        "connections",
-        LABELS,
-        "Connections that were closed because nobody can tell where a message ends in them.",
-        Read::Input(|input| of_socket(input, input.entry.counters.framing_errors.get())),
-    ),
-    family(
-        "millpond_input_incomplete_events_total",
-        Counter,
-        "events",
-        LABELS,
-        "Messages whose connection ended before they did; they are taken as far as they came.",
-        Read::Input(|input| of_socket(input, input.entry.counters.incomplete.get())),
-    ),
-    family(
-        "millpond_input_unparsed_events_total",
-        Counter,
-        "events",
-        LABELS,
-        "Messages that are not what the input reads, and were wrapped as text.",
-        Read::Input(|input| of_socket(input, input.entry.counters.unparsed.get())),
-    ),
-    family(
-        "millpond_input_not_utf8_events_total",
-        Counter,
-        "events",
-        LABELS,
-        "Messages of a syslog input with bytes that are not UTF-8, which were replaced; other inputs leave that to millpond_output_not_utf8_events_total.",
-        Read::Input(|input| of_socket(input, input.entry.counters.not_utf8.get())),
-    ),
-    family(
-        "millpond_input_dropped_datagrams_total",
-        Counter,
-        "datagrams",
-        LABELS,
-        "Datagrams that the kernel dropped because they were not read in time, where it tells.",
-        Read::Input(|input| of_socket(input, input.entry.counters.datagrams_dropped.get())),
-    ),
-    family(
-        "millpond_input_lost_events_total",
-        Counter,
-        "events",
-        LABELS,
-        "Events that were read where nothing is acknowledged, and are neither delivered nor durable: at a stop, or when an output was taken away.",
-        Read::Input(|input| of_socket(input, input.entry.counters.events_lost.get())),
+        Read::Input(|input| {
+            let has_some = matches!(input.entry.kind, "http" | "tcp" | "syslog" | "unix");
+            has_some.then(|| input.entry.counters.connections.get().into())
+        }),
     ),
     family(
         "millpond_input_requests_total",
