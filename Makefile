@@ -8,6 +8,10 @@ MAKEFLAGS += --no-builtin-rules
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_DENY_VERSION := 0.20.2
+CARGO_DEB_VERSION := 3.8.0
+# glibc brings its resolver along since 2.34, so that a static program finds names as any other does.
+STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
+STATIC := $(TARGET)/$(STATIC_TARGET)/release/millpond
 
 # $(call need,TOOL,HOW TO GET IT): stops with words a person can act on when a tool is missing.
 need = @command -v $(1) >/dev/null || { echo "make $@: $(1) is missing. To get it: $(2)" >&2; exit 1; }
@@ -118,6 +122,29 @@ fixtures: ## write fixtures/logs again: the same bytes, unless generate.py chang
 install: ## build and install `millpond` for this user
 	$(call need,cargo,$(RUST))
 	cargo install --path crates/supervisor --locked
+
+.PHONY: static
+static: ## a release build that needs no library: one file for any Linux; prints its size
+	$(call need,cargo,$(RUST))
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked -p millpond --target $(STATIC_TARGET)
+	@LC_ALL=C ldd $(STATIC) 2>&1 | grep -Eq 'statically linked|not a dynamic executable' || { echo "make $@: $(STATIC) still needs libraries" >&2; ldd $(STATIC) >&2; exit 1; }
+	@echo "$(STATIC): $$(stat -c %s $(STATIC)) bytes, no libraries"
+
+.PHONY: static-path
+static-path:
+	@echo $(STATIC)
+
+.PHONY: static-test
+static-test: static ## that program alone in an empty directory: names, TLS, forwarding (needs root)
+	$(call need,python3,$(PYTHON))
+	cargo build --locked -p millpond
+	tests/static.py --static $(STATIC) --binary $(TARGET)/debug/millpond
+
+.PHONY: deb
+deb: ## a Debian package, with the unit for systemd
+	$(call need,cargo,$(RUST))
+	$(call need,cargo-deb,cargo install cargo-deb --locked --version $(CARGO_DEB_VERSION))
+	cargo deb -p millpond --locked
 
 .PHONY: clean
 clean: ## remove target/: builds, the interop set-up, its logs

@@ -2,17 +2,27 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something it needs fails")]
 
+mod admin_client;
+mod web;
+#[expect(dead_code, reason = "the outage suite uses more of it")]
 mod world;
 
+mod admin;
 mod arrival;
 mod batching;
 mod faults;
+mod http;
+mod http_trouble;
 mod import;
+mod metrics;
 mod modes;
 mod online;
 mod operation;
 mod outages;
 mod policies;
+mod reload;
 mod reshard;
 mod role;
 mod secrets;
+mod service;
+mod streams;

@@ -31,7 +31,8 @@ pub(crate) struct World {
     /// What all forwarders of this world have said.
     pub(crate) said: Vec<Said>,
     pub(crate) gauge: QueueGauge,
-    peak_memory: u64,
+    /// The most memory that a forwarder of this world has had, in bytes, as far as it has ended.
+    pub(crate) peak_memory: u64,
 }
 
 impl World {
@@ -72,6 +73,19 @@ impl World {
         self.path("millpond.yaml")
     }
 
+    /// Changes the configuration, in one step as a careful editor does.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let config = std::fs::read_to_string(self.config()).unwrap();
+        assert!(config.contains(from), "{from:?} is not in {config}");
+        std::fs::write(self.path("millpond.yaml.new"), config.replace(from, to)).unwrap();
+        std::fs::rename(self.path("millpond.yaml.new"), self.config()).unwrap();
+    }
+
+    /// Asks the forwarder to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.forwarder.as_ref().expect("a forwarder runs").signal(rustix::process::Signal::HUP).unwrap();
+    }
+
     /// Appends numbered lines to the log file.
     pub(crate) fn write_lines(&mut self, count: u64) {
         let mut buffer = Vec::new();
@@ -104,6 +118,13 @@ impl World {
         let mut forwarder = self.forwarder.take().expect("a forwarder runs");
         let (memory, said) = forwarder.stop().await.unwrap();
         self.peak_memory = self.peak_memory.max(memory);
+        self.said.extend(said);
+    }
+
+    /// Waits until the forwarder ends by itself; it must end cleanly.
+    pub(crate) async fn ended(&mut self) {
+        let mut forwarder = self.forwarder.take().expect("a forwarder runs");
+        let said = tokio::time::timeout(PATIENCE, forwarder.ended()).await.expect("it ends").unwrap();
         self.said.extend(said);
     }
 

@@ -84,5 +84,9 @@ if ! command -v tinyproxy >/dev/null; then
     skips+=(--skip "tinyproxy=tinyproxy is missing (Debian: apt-get install tinyproxy-bin)")
 fi
 
+if ! command -v curl >/dev/null; then
+    skips+=(--skip "curl=curl is missing (Debian: apt-get install curl)")
+fi
+
 if [ "${1:-}" = --set-up-only ]; then exit 0; fi
 exec "$venv/bin/python" "$here/run.py" --directory "$directory" ${skips[@]+"${skips[@]}"} "$@"

@@ -9,6 +9,7 @@ mod disk;
 #[path = "../support/harness.rs"]
 mod harness;
 #[path = "../end_to_end/world.rs"]
+#[expect(dead_code, reason = "the end-to-end tests use more of it")]
 mod world;
 
 mod cuts;

@@ -5,6 +5,7 @@ use std::{io, mem};
 use crate::{
     batch::Sequence,
     catalog, check,
+    error::CheckpointFailed,
     format::segment_name,
     quarantine,
     queue::Queue,
@@ -52,15 +53,19 @@ impl<S: Storage> Queue<S> {
     /// acknowledged since the last checkpoint is read again after a crash. Costs nothing when
     /// nothing has happened. `now_ms` (milliseconds since the Unix epoch) matters only for segments that are kept for a
     /// time.
-    pub fn checkpoint(&mut self, now_ms: i64) -> io::Result<CheckpointOutcome> {
+    ///
+    /// # Errors
+    /// See [`CheckpointFailed`].
+    pub fn checkpoint(&mut self, now_ms: i64) -> Result<CheckpointOutcome, CheckpointFailed> {
         self.advance();
-        self.keep_damage()?;
+        self.keep_damage().map_err(CheckpointFailed::Damage)?;
         self.note_delivery(now_ms);
         // IMPORTANT: the cursors are durable before anything that they have passed is removed.
-        self.save_cursors()?;
-        let (reclaimed_segments, reclaimed_bytes) = self.reclaim(now_ms)?;
+        self.save_cursors().map_err(CheckpointFailed::Cursor)?;
+        let (reclaimed_segments, reclaimed_bytes) =
+            self.reclaim(now_ms).map_err(CheckpointFailed::Reclaim)?;
         if self.catalog.flush_when_due() {
-            self.other.catalog = catalog::disk_bytes(&self.storage)?;
+            self.other.catalog = catalog::disk_bytes(&self.storage).map_err(CheckpointFailed::Reclaim)?;
         }
         Ok(CheckpointOutcome { acked: self.acked(), reclaimed_segments, reclaimed_bytes })
     }

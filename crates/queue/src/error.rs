@@ -181,6 +181,20 @@ pub enum ConsumerError {
     Io(io::Error),
 }
 
+/// What of a checkpoint did not work; what comes before it did. The next one tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointFailed {
+    /// Damaged bytes could not be set aside, so nothing was removed.
+    #[error("setting damaged bytes aside: {0}")]
+    Damage(#[source] io::Error),
+    /// A cursor could not be written: after a crash, what it has passed is read again.
+    #[error("writing the cursor: {0}")]
+    Cursor(#[source] io::Error),
+    /// The cursors are durable, and delivered segments still take up space.
+    #[error("giving back the space of what was delivered: {0}")]
+    Reclaim(#[source] io::Error),
+}
+
 /// Why a queue did not close cleanly. What had been committed is durable all the same; the next
 /// open recovers.
 #[derive(Debug, thiserror::Error)]
@@ -188,7 +202,10 @@ pub enum CloseError {
     /// Staged batches could not be made durable.
     #[error("committing what was staged: {0}")]
     Commit(#[from] CommitError),
-    /// The tail could not be sealed or the cursor could not be written.
+    /// The tail could not be sealed.
     #[error("closing the queue: {0}")]
     Io(#[from] io::Error),
+    /// The last checkpoint failed.
+    #[error("closing the queue: {0}")]
+    Checkpoint(#[from] CheckpointFailed),
 }

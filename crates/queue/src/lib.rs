@@ -76,7 +76,9 @@ mod view;
 
 pub use batch::{BatchInfo, DropReason, Durable, Frame, Losses, Sequence, Tally, Written};
 pub use consume::CheckpointOutcome;
-pub use error::{AppendError, CloseError, CommitError, ConsumerError, FullReason, OpenError, ReadError};
+pub use error::{
+    AppendError, CheckpointFailed, CloseError, CommitError, ConsumerError, FullReason, OpenError, ReadError,
+};
 pub use give_up::GivenUp;
 pub use named::Named;
 pub use options::{Options, Retain};

@@ -8,7 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use millpond_queue::{
-    AppendError, BatchInfo, CommitError, Finding, Fs, FullReason, Options, Queue, Sequence, Storage,
+    AppendError, BatchInfo, CheckpointFailed, CommitError, Finding, Fs, FullReason, Options, Queue, Sequence,
+    Storage,
     inspect::{self, Entry, SegmentState},
     repair,
     storage::faulty::{Call, Fault, Faults, Faulty},
@@ -129,6 +130,26 @@ fn a_queue_opens_and_is_emptied_on_a_full_disk() {
     assert_eq!(texts(&queue), ["one"]);
     queue.ack(Sequence(1));
     assert_eq!(queue.checkpoint(0).unwrap().acked, Sequence(2));
+}
+
+/// Who reads the log has to know which of it failed.
+#[test]
+fn a_checkpoint_says_what_of_it_failed() {
+    let disk = Disk::new();
+    let (mut queue, _) = disk.open();
+    for number in 0..20 {
+        let batch = Bytes::from(vec![number; 10_000]);
+        queue.append(BatchInfo::default(), &[batch]).unwrap();
+        queue.commit().unwrap();
+    }
+    (1..=15).for_each(|sequence| queue.ack(Sequence(sequence)));
+    disk.faults.add(Fault { name: "cursor", ..Fault::always(Call::SyncData, Fault::EIO) });
+    assert!(matches!(queue.checkpoint(0), Err(CheckpointFailed::Cursor(_))));
+    disk.faults.clear();
+    disk.faults.add(Fault { name: ".seg", ..Fault::always(Call::Remove, Fault::EIO) });
+    assert!(matches!(queue.checkpoint(0), Err(CheckpointFailed::Reclaim(_))));
+    disk.faults.clear();
+    assert!(queue.checkpoint(0).unwrap().reclaimed_segments > 0);
 }
 
 #[test]

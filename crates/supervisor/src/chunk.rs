@@ -1,11 +1,10 @@
 //! What an input hands on: whole lines or other messages, with a receipt that travels with them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use bytes::Bytes;
 use memchr::memchr;
-use tokio::sync::mpsc;
 
 /// A run of whole messages from one source; each becomes one event.
 #[derive(Debug, Clone)]
@@ -110,23 +109,65 @@ pub struct Receipt {
     settled: bool,
 }
 
-type Notify = Box<dyn FnOnce(bool) + Send + Sync>;
+/// What became of events that are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The service has them, or has refused them for good and they are in the dead letters.
+    Delivered,
+    /// They are in the queue, as safe as the settings ask for.
+    Queued,
+    /// A policy has dropped them, and they are counted.
+    Dropped,
+}
+
+/// What became of the events of a chunk, of which some may have had another fate than others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fates(u8);
+
+impl Fates {
+    /// Was this the fate of at least one event?
+    #[must_use]
+    pub fn has(self, fate: Fate) -> bool {
+        self.0 & fate.bit() != 0
+    }
+}
+
+impl Fate {
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+type Notify = Box<dyn FnOnce(bool, Fates) + Send + Sync>;
 
 struct Shared {
     all_settled: AtomicBool,
+    fates: AtomicU8,
     notify: Option<Notify>,
 }
 
 impl Receipt {
     /// Makes the first share; `notify` is called exactly once, with whether all shares were settled.
     pub fn new(notify: impl FnOnce(bool) + Send + Sync + 'static) -> Self {
-        let inner = Arc::new(Shared { all_settled: AtomicBool::new(true), notify: Some(Box::new(notify)) });
+        Self::with_fates(|all_settled, _| notify(all_settled))
+    }
+
+    /// The same; `notify` also hears what became of those events of which that was said.
+    pub fn with_fates(notify: impl FnOnce(bool, Fates) + Send + Sync + 'static) -> Self {
+        let (all_settled, fates) = (AtomicBool::new(true), AtomicU8::new(0));
+        let inner = Arc::new(Shared { all_settled, fates, notify: Some(Box::new(notify)) });
         Self { inner, settled: false }
     }
 
     /// Gives this share back: its events are delivered, durable, or dropped by a policy and counted.
     pub fn settle(mut self) {
         self.settled = true;
+    }
+
+    /// The same, for somebody who knows what became of its events.
+    pub fn settle_as(self, fate: Fate) {
+        self.inner.fates.fetch_or(fate.bit(), Ordering::Release);
+        self.settle();
     }
 }
 
@@ -147,7 +188,7 @@ impl Drop for Receipt {
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(notify) = self.notify.take() {
-            notify(self.all_settled.load(Ordering::Acquire));
+            notify(self.all_settled.load(Ordering::Acquire), Fates(self.fates.load(Ordering::Acquire)));
         }
     }
 }
@@ -158,59 +199,26 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// The way from an input to the outputs that take its events.
-#[derive(Debug, Clone)]
-pub struct Fanout {
-    outputs: Vec<mpsc::Sender<Chunk>>,
-}
-
-/// Every output has stopped taking events: the process is stopping.
-#[derive(Debug, thiserror::Error)]
-#[error("no output takes events any more")]
-pub struct Closed;
-
-impl Fanout {
-    /// A way to the given outputs, in this order.
-    #[must_use]
-    pub fn new(outputs: Vec<mpsc::Sender<Chunk>>) -> Self {
-        Self { outputs }
-    }
-
-    /// Waits until every output has room for a chunk. Nothing is reserved: it tells when reading one is worth it, and
-    /// can be given up without consequence, while a [`send`](Self::send) that is given up may have reached some outputs.
-    ///
-    /// # Errors
-    /// [`Closed`] when an output no longer takes events.
-    pub async fn room(&self) -> Result<(), Closed> {
-        if self.outputs.is_empty() {
-            return Err(Closed);
-        }
-        for output in &self.outputs {
-            drop(output.reserve().await.map_err(|_| Closed)?);
-        }
-        Ok(())
-    }
-
-    /// Hands the chunk to every output, waiting while one of them has no room.
-    ///
-    /// # Errors
-    /// [`Closed`] when an output no longer takes events; the chunk's receipt then reports that it is not settled.
-    pub async fn send(&self, chunk: Chunk) -> Result<(), Closed> {
-        let Some((last, others)) = self.outputs.split_last() else {
-            return Err(Closed);
-        };
-        for output in others {
-            output.send(chunk.clone()).await.map_err(|_| Closed)?;
-        }
-        last.send(chunk).await.map_err(|_| Closed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
 
     use super::*;
+
+    #[test]
+    fn a_receipt_tells_what_became_of_the_events_of_all_shares() {
+        let heard = Arc::new(Mutex::new(None));
+        let ear = Arc::clone(&heard);
+        let receipt = Receipt::with_fates(move |settled, fates| {
+            let fates = [Fate::Delivered, Fate::Queued, Fate::Dropped].map(|fate| fates.has(fate));
+            *ear.lock().unwrap() = Some((settled, fates));
+        });
+        receipt.clone().settle_as(Fate::Dropped);
+        receipt.clone().settle_as(Fate::Delivered);
+        assert_eq!(*heard.lock().unwrap(), None);
+        receipt.settle();
+        assert_eq!(*heard.lock().unwrap(), Some((true, [true, false, true])));
+    }
 
     fn receipt() -> (Receipt, Arc<Mutex<Vec<bool>>>) {
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -271,14 +279,5 @@ mod tests {
     fn messages_of_known_ends_may_hold_line_feeds_and_may_be_empty() {
         assert_eq!(messages("a\nbcd\n", Framing::Ends([3, 3, 6].into())), ["a\nb", "", "cd\n"]);
         assert_eq!(messages("", Framing::Ends([].into())), [""; 0]);
-    }
-
-    #[tokio::test]
-    async fn a_closed_output_never_acknowledges() {
-        let (receipt, heard) = receipt();
-        let (tx, rx) = mpsc::channel(1);
-        drop(rx);
-        assert!(Fanout::new(vec![tx]).send(chunk(receipt)).await.is_err());
-        assert_eq!(*heard.lock().unwrap(), [false]);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::driver::policy_name;
+use crate::forwarder::DropReason;
 use crate::puts::PutCounters;
 
 /// A number that only grows.
@@ -61,16 +63,21 @@ pub struct OutputCounters {
 }
 
 impl OutputCounters {
+    /// Events dropped by each policy, under the `reason` of metrics and status.
+    #[must_use]
+    pub fn dropped_by_reason(&self) -> [(&'static str, u64); 5] {
+        [
+            (DropReason::Unhealthy.as_str(), self.dropped_unhealthy.get()),
+            (DropReason::QueueFull.as_str(), self.dropped_queue_full.get()),
+            (policy_name(millpond_queue::DropReason::Full), self.dropped_oldest.get()),
+            (policy_name(millpond_queue::DropReason::Expired), self.expired.get()),
+            ("oversize", self.dropped_oversize.get()),
+        ]
+    }
+
     /// Events dropped by any policy.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        let by_policy = [
-            &self.dropped_unhealthy,
-            &self.dropped_queue_full,
-            &self.dropped_oldest,
-            &self.expired,
-            &self.dropped_oversize,
-        ];
-        by_policy.into_iter().map(Counter::get).sum()
+        self.dropped_by_reason().into_iter().map(|(_, events)| events).sum()
     }
 }

@@ -4,14 +4,15 @@
 //! first one arrives. A payload is a line of JSON, the [`Reason`], and behind it the refused bytes as they are.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
-use millpond_queue::{BatchInfo, Fs, Options, Queue};
+use millpond_queue::{BatchInfo, Fs, Options, Queue, inspect};
 use serde::Serialize;
 use tokio::sync::{OnceCell, oneshot};
 
-use crate::queue_thread::{Append, Policy, QueueGone, QueueThread, Report};
+use crate::queue_thread::{Append, Policy, QueueGone, QueueThread, Report, StatsRequest};
 
 /// The kind of a dead letter's frame.
 pub const KIND_DEAD_LETTER: u8 = 16;
@@ -49,6 +50,29 @@ struct Shared {
     directory: PathBuf,
     free_bytes_min: u64,
     queue: OnceCell<QueueThread>,
+    view: DeadLetterView,
+}
+
+/// Looks at the dead letters of one output, and does not keep them open.
+#[derive(Debug, Clone)]
+pub struct DeadLetterView {
+    /// Events that were there at the start; unknown if they could not be read.
+    found: Option<u64>,
+    /// Asks their queue, once it is open.
+    queue: Arc<OnceLock<StatsRequest>>,
+}
+
+impl DeadLetterView {
+    /// Events that are kept now; nothing if that is not known, or is not answered within `patience`.
+    pub async fn events(&self, patience: Duration) -> Option<u64> {
+        match self.queue.get() {
+            None => self.found,
+            Some(queue) => {
+                let stats = tokio::time::timeout(patience, queue.ask()).await.ok()?.ok()?;
+                Some(stats.events)
+            }
+        }
+    }
 }
 
 /// Why a dead letter could not be kept.
@@ -68,10 +92,26 @@ pub enum DeadLetterError {
 }
 
 impl DeadLetters {
-    /// The dead letters of `output` in `directory`; nothing is touched before the first one arrives.
+    /// The dead letters of `output` in `directory`; those that are there are counted, and nothing is touched before the
+    /// next one arrives.
     #[must_use]
     pub fn new(output: String, directory: PathBuf, free_bytes_min: u64) -> Self {
-        Self { shared: Arc::new(Shared { output, directory, free_bytes_min, queue: OnceCell::new() }) }
+        let found = match count(&directory) {
+            Ok(events) => Some(events),
+            Err(error) => {
+                let directory = directory.display();
+                tracing::warn!(output, %directory, %error, "the dead letters cannot be counted: can this user read them?");
+                None
+            }
+        };
+        let view = DeadLetterView { found, queue: Arc::default() };
+        Self { shared: Arc::new(Shared { output, directory, free_bytes_min, queue: OnceCell::new(), view }) }
+    }
+
+    /// Looks at them from anywhere.
+    #[must_use]
+    pub fn view(&self) -> DeadLetterView {
+        self.shared.view.clone()
     }
 
     /// Keeps one, and returns when it is durable.
@@ -147,7 +187,19 @@ impl Shared {
             // Nobody reads them while they are written, and none is given up.
             Report::Readable(_) | Report::GivenUp(_) => {}
         });
-        QueueThread::spawn("dead-letters", queue, Policy::default(), on_report)
-            .map_err(|error| error.to_string())
+        let queue = QueueThread::spawn("dead-letters", queue, Policy::default(), on_report)
+            .map_err(|error| error.to_string())?;
+        // Opened once.
+        self.view.queue.get_or_init(|| queue.stats_request());
+        Ok(queue)
     }
+}
+
+/// Events in the dead letters in `directory`; 0 if it does not exist. Changes nothing.
+fn count(directory: &std::path::Path) -> std::io::Result<u64> {
+    if !directory.try_exists()? {
+        return Ok(0);
+    }
+    let overview = inspect::overview(&Fs::existing(directory)?)?;
+    Ok(overview.segments.iter().map(|segment| segment.events).sum())
 }

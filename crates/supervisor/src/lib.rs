@@ -1,6 +1,7 @@
 //! The supervisor of millpond: policy and wiring around the queue and the Kinesis output.
 
 pub mod ack_window;
+pub mod admin;
 pub mod assembler;
 pub mod backlog;
 pub mod chunk;
@@ -21,6 +22,8 @@ pub mod health;
 pub mod histogram;
 pub mod inputs;
 pub mod logging;
+pub mod metrics;
+pub mod moment;
 pub mod orphans;
 pub mod output;
 pub mod output_state;
@@ -28,5 +31,8 @@ pub mod put;
 pub mod puts;
 pub mod queue_thread;
 pub mod rate;
+pub mod registry;
+pub mod service;
 pub mod supervisor;
+pub mod ways;
 pub mod window;

@@ -1,4 +1,4 @@
-//! Queues that no output drains any more: renamed, removed, switched off, or no longer queueing.
+//! Queues that no output drains any more: its own was renamed, removed or switched off.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use millpond_queue::{Fs, inspect};
 
-use crate::config::checked::{Backpressure, Config, Output};
+use crate::config::checked::{Config, Output};
 
 /// A queue with batches that nothing delivers.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,9 +22,12 @@ pub struct Orphan {
 /// # Errors
 /// When a directory of queues cannot be read; one that does not exist holds none.
 pub fn find(config: &Config) -> io::Result<Vec<Orphan>> {
-    let drained = |output: &&Output| output.active && output.backpressure == Backpressure::Queue;
+    // An output that no longer queues drains what is there all the same.
+    let active = || config.outputs.iter().filter(|output| output.active);
+    let adopted =
+        |output: &Output| output.adopt.iter().map(|id| output.queue.path.join(id)).collect::<Vec<_>>();
     let used: BTreeSet<PathBuf> =
-        config.outputs.iter().filter(drained).map(|output| output.queue.path.join(&output.id)).collect();
+        active().map(Output::queue_directory).chain(active().flat_map(adopted)).collect();
     let places: BTreeSet<&Path> = config.outputs.iter().map(|output| &*output.queue.path).collect();
     let mut orphans = Vec::new();
     for place in places {
@@ -35,7 +38,7 @@ pub fn find(config: &Config) -> io::Result<Vec<Orphan>> {
         for entry in entries {
             let directory = entry?.path();
             if directory.is_dir() && !used.contains(&directory) {
-                let batches = inspect::overview(&Fs::existing(&directory)?)?.pending_batches;
+                let batches = pending(&directory)?;
                 if batches > 0 {
                     orphans.push(Orphan { directory, batches });
                 }
@@ -43,6 +46,17 @@ pub fn find(config: &Config) -> io::Result<Vec<Orphan>> {
         }
     }
     Ok(orphans)
+}
+
+/// Batches that are not delivered in the queue of this directory; none if there is no such directory. Changes nothing.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn pending(directory: &Path) -> io::Result<u64> {
+    if !directory.is_dir() {
+        return Ok(0);
+    }
+    Ok(inspect::overview(&Fs::existing(directory)?)?.pending_batches)
 }
 
 #[cfg(test)]
@@ -77,5 +91,8 @@ mod tests {
         }
         let found = find(&config(directory.path(), "new")).unwrap();
         assert_eq!(found, [Orphan { directory: queues.join("old"), batches: 2 }]);
+        let mut adopting = config(directory.path(), "new");
+        adopting.outputs[0].adopt.push("old".to_owned());
+        assert_eq!(find(&adopting).unwrap(), []);
     }
 }

@@ -12,11 +12,12 @@ use tokio::sync::{mpsc, watch};
 use crate::assembler::{Assembler, Encoding};
 use crate::chunk::Chunk;
 use crate::client_settings;
-use crate::config::checked::{self, Backpressure, Config, OnFull, Output, PartitionKey, QueueOptions};
+use crate::config::checked::{self, Backpressure, OnFull, Output, PartitionKey, QueueOptions};
 use crate::counters::OutputCounters;
 use crate::dead_letters::DeadLetters;
-use crate::driver::{self, Backlog, Control, Driver, Notice, Phase, Wires};
+use crate::driver::{self, Backlog, Control, Driver, Leftovers, Notice, Phase, Wires};
 use crate::forwarder::{Forwarder, Policy};
+use crate::orphans;
 use crate::output_state::OutputView;
 use crate::put::Sender;
 use crate::queue_thread::{self, QueueThread};
@@ -31,16 +32,52 @@ const CONTROLS_WAITING_MAX: usize = 4;
 /// small and the round trip is long.
 const PUTS_PER_CALL: u32 = 32;
 
+/// The way into an output: where its inputs send, and what its assembler takes.
+#[must_use]
+pub fn way() -> (mpsc::Sender<Chunk>, mpsc::Receiver<Chunk>) {
+    mpsc::channel(CHUNKS_WAITING_MAX)
+}
+
+/// An output whose settings make a client. Nothing of it was touched yet.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What the configuration says of it.
+    pub settings: Arc<Output>,
+    client: AwsClient,
+}
+
+impl Prepared {
+    /// Makes the client of an output. Talks to nobody.
+    ///
+    /// # Errors
+    /// [`OutputError::Client`].
+    pub async fn new(settings: Arc<Output>) -> Result<Self, OutputError> {
+        let client = AwsClient::connect(client_settings::of(&settings))
+            .await
+            .map_err(|failure| OutputError::Client { id: settings.id.clone(), failure: Box::new(failure) })?;
+        Ok(Self { settings, client })
+    }
+}
+
+/// What an output has from the process around it.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    /// Where dead letters live.
+    pub data_dir: &'a Path,
+    /// Name of this machine.
+    pub host: Arc<str>,
+    /// What it counts; goes on counting where an output of this name has stopped.
+    pub counters: Arc<OutputCounters>,
+    /// What the one before it has not sent.
+    pub inherited: Leftovers,
+    /// Whether it stops.
+    pub phase: watch::Receiver<Phase>,
+}
+
 /// An output that is ready to run.
 pub struct Assembled {
-    /// Its name in the configuration.
-    pub id: Arc<str>,
-    /// Where its inputs send.
-    pub chunks: mpsc::Sender<Chunk>,
     /// Turns chunks into batches.
     pub assembler: Assembler,
-    /// What the assembler takes.
-    pub incoming: mpsc::Receiver<Chunk>,
     /// Delivers batches.
     pub driver: Driver,
     /// Pauses and resumes it.
@@ -90,41 +127,33 @@ pub enum OutputError {
 ///
 /// # Errors
 /// See [`OutputError`].
-pub async fn assemble(
-    config: &Config,
-    output: &Output,
-    host: &Arc<str>,
-    phase: watch::Receiver<Phase>,
-) -> Result<Assembled, OutputError> {
+pub fn assemble(prepared: Prepared, around: Surroundings<'_>) -> Result<Assembled, OutputError> {
+    let Prepared { settings, client } = prepared;
+    let Surroundings { data_dir, host, counters, inherited, phase } = around;
+    let output = &*settings;
     let id: Arc<str> = output.id.as_str().into();
-    let counters = Arc::new(OutputCounters::default());
     let dead_letters = DeadLetters::new(
         output.id.clone(),
-        config.data_dir.join("dead-letters").join(&output.id),
+        data_dir.join("dead-letters").join(&output.id),
         output.queue.free_bytes_min,
     );
-    let client = AwsClient::connect(client_settings::of(output))
-        .await
-        .map_err(|failure| OutputError::Client { id: output.id.clone(), failure: Box::new(failure) })?;
     let sender = Sender {
-        id: Arc::clone(&id),
+        id,
         output: KinesisOutput::new(Arc::new(client), output.stream_name.clone(), output_options(output)),
         dead_letters: dead_letters.clone(),
         counters: Arc::clone(&counters),
     };
     let (notify, notices) = mpsc::unbounded_channel();
-    let (backlog, pending_end) = match output.backpressure {
-        Backpressure::Queue => {
-            let (backlog, pending_end) = open_queue(output, notify.clone())?;
-            (Some(backlog), pending_end)
-        }
-        Backpressure::Block | Backpressure::Drop => (None, 0),
+    let (backlog, pending_end) = if has_queue(output)? {
+        let (backlog, pending_end) = open_queue(output, notify.clone())?;
+        (Some(backlog), pending_end)
+    } else {
+        (None, 0)
     };
     let machine = Forwarder::new(policy(output), pending_end, fastrand::u64(..));
     let (sealed, encodings) = mpsc::channel::<Encoding>(ENCODINGS_WAITING_MAX);
-    let (chunks, incoming) = mpsc::channel(CHUNKS_WAITING_MAX);
     let assembler = Assembler {
-        host: Arc::clone(host),
+        host,
         stream: output.stream_name.clone(),
         batcher: Batcher::new(batcher_options(output)),
         compression_level: output.compression_level,
@@ -135,17 +164,39 @@ pub async fn assemble(
         receipts: Vec::new(),
         out: sealed,
     };
-    let bytes_max = bytes_max(output);
     let (control, asked) = mpsc::channel(CONTROLS_WAITING_MAX);
-    let wires = Wires { encodings, notices: (notify, notices), phase, control: asked };
-    let driver = Driver::new(machine, sender, backlog, wires, bytes_max);
+    let wires = Wires { encodings, inherited, notices: (notify, notices), phase, control: asked };
+    let driver = Driver::new(machine, sender, backlog, wires, bytes_max(output));
     let state = driver.view();
-    Ok(Assembled { id, chunks, assembler, incoming, driver, control, state, counters, dead_letters })
+    Ok(Assembled { assembler, driver, control, state, counters, dead_letters })
+}
+
+/// Does it queue, or is there something left from when it did?
+fn has_queue(output: &Output) -> Result<bool, OutputError> {
+    if output.backpressure == Backpressure::Queue {
+        return Ok(true);
+    }
+    let directory = output.queue_directory();
+    let batches = orphans::pending(&directory).map_err(|source| OutputError::Directory {
+        id: output.id.clone(),
+        directory: directory.clone(),
+        source,
+    })?;
+    if batches > 0 {
+        let (output, directory) = (&*output.id, directory.display());
+        tracing::warn!(
+            output,
+            %directory,
+            batches,
+            "the output does not queue any more: what its queue still holds is sent before what is new"
+        );
+    }
+    Ok(batches > 0)
 }
 
 /// Opens the queue of an output, and says below which sequence it holds batches to deliver; 0: it holds none.
 fn open_queue(output: &Output, notify: mpsc::UnboundedSender<Notice>) -> Result<(Backlog, u64), OutputError> {
-    let directory = output.queue.path.join(&output.id);
+    let directory = output.queue_directory();
     let in_directory =
         |source| OutputError::Directory { id: output.id.clone(), directory: directory.clone(), source };
     let storage = Fs::create(&directory).map_err(in_directory)?;

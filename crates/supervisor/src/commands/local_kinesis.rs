@@ -53,10 +53,13 @@ pub struct LocalKinesisArgs {
 /// Serves until SIGTERM or SIGINT, then says what came in.
 #[must_use]
 pub fn run(args: &LocalKinesisArgs, log: &LogArgs) -> ExitCode {
-    if let Err(error) = logging::init(log) {
-        eprintln!("millpond: {error}");
-        return ExitCode::from(2);
-    }
+    let held_back = match logging::init(log) {
+        Ok(held_back) => held_back,
+        Err(error) => {
+            logging::complain(&format!("millpond: {error}"));
+            return ExitCode::from(2);
+        }
+    };
     if !args.listen.ip().is_loopback() {
         eprintln!(
             "millpond: --listen {} is not a loopback address; use 127.0.0.1:PORT or [::1]:PORT",
@@ -66,9 +69,13 @@ pub fn run(args: &LocalKinesisArgs, log: &LogArgs) -> ExitCode {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let served = match runtime {
-        Ok(runtime) => runtime.block_on(serve(args)),
+        Ok(runtime) => {
+            runtime.spawn(held_back.clone().say_in_time());
+            runtime.block_on(serve(args))
+        }
         Err(error) => Err(error.into()),
     };
+    held_back.say_all();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{self, Environment};
-use crate::logging::{self, LogArgs};
-use crate::supervisor;
+use crate::logging::{self, HeldBack, LogArgs};
+use crate::registry::Registry;
+use crate::service::{Service, Signals};
+use crate::supervisor::{self, Source, World};
 
 /// Threads that run tasks; inputs and queues have threads of their own.
 const WORKERS: usize = 2;
@@ -27,10 +29,38 @@ pub struct RunArgs {
 /// wrong.
 #[must_use]
 pub fn run(args: &RunArgs, log: &LogArgs) -> ExitCode {
-    if let Err(error) = logging::init(log) {
-        eprintln!("millpond: {error}");
-        return ExitCode::from(2);
-    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build();
+    let prepared = runtime.and_then(|runtime| {
+        let entered = runtime.enter();
+        let signals = Signals::catch()?;
+        drop(entered);
+        Ok((runtime, signals))
+    });
+    let (runtime, signals) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            logging::complain(&format!("millpond: the system gives no threads or no signals: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let held_back = match logging::init(log) {
+        Ok(held_back) => held_back,
+        Err(error) => {
+            logging::complain(&format!("millpond: {error}"));
+            return ExitCode::from(2);
+        }
+    };
+    let ended = runtime.block_on(forward(args, signals, &held_back));
+    held_back.say_all();
+    ended
+}
+
+async fn forward(args: &RunArgs, signals: Signals, held_back: &HeldBack) -> ExitCode {
+    tokio::spawn(held_back.clone().say_in_time());
     let environment = Environment::of_process(args.environment.as_deref());
     let config = match config::load(&args.config, &environment) {
         Ok((config, warnings)) => {
@@ -38,21 +68,17 @@ pub fn run(args: &RunArgs, log: &LogArgs) -> ExitCode {
             config
         }
         Err(problems) => {
-            eprintln!("{problems}");
+            logging::complain(&problems.to_string());
             return ExitCode::from(2);
         }
     };
     raise_open_files_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .enable_all()
-        .build();
-    let ended = match runtime {
-        Ok(runtime) => runtime.block_on(supervisor::run(&config)),
-        Err(error) => Err(error.into()),
-    };
-    match ended {
+    let service = Service::of_process();
+    service.show_signs_of_life();
+    let registry = Registry::new(&environment.name);
+    registry.enter_log(held_back.lines());
+    let source = Source { path: args.config.clone(), environment };
+    match supervisor::run(config, World { source, signals, service, registry }).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");

@@ -13,6 +13,7 @@ mod context;
 pub mod cribl;
 mod excerpt;
 mod findings;
+mod listen;
 pub(crate) mod names;
 mod read;
 #[cfg(test)]

@@ -43,6 +43,23 @@ pub(super) fn not_empty(text: &str) -> Result<(), Fault> {
     Ok(())
 }
 
+/// A regular expression that matches something but not everything.
+pub(super) fn check_regex(text: &str) -> Result<(), Fault> {
+    not_empty(text)?;
+    match regex::bytes::Regex::new(text) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            // The last line says what is wrong, those before show where.
+            let error = error.to_string();
+            let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            Err(Fault::new(
+                format!("is no regular expression: {reason}"),
+                "write one as in RE2 or Go, which has neither look-around nor back-references; in YAML it stands best in single quotes",
+            ))
+        }
+    }
+}
+
 /// What a stream's name looks like, as a regular expression for the schema.
 pub(super) const STREAM_PATTERN: &str = "^[A-Za-z0-9_.-]{1,128}$";
 

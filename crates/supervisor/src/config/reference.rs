@@ -72,6 +72,7 @@ mod tests {
         let variables = [
             ("AWS_KEY", "AKIA"),
             ("AWS_SECRET", "x"),
+            ("HTTP_TOKEN", "x"),
             ("SITE", "mill"),
             ("KINESIS_STREAM", "logs"),
             ("PROXY_PASSWORD", "x"),

@@ -11,18 +11,42 @@ use super::{Config, Environment, Problems, parse, schema};
 
 /// A configuration with this group in it, and with this line in the group.
 fn with(group: &Group, line: Option<String>) -> String {
-    let input = if group.name == "stdin" { "type: stdin" } else { "type: file\n    include: [\"/x\"]" };
+    let input = match group.name {
+        "stdin" => "type: stdin",
+        "http" => "type: http\n    listen: \"127.0.0.1:0\"",
+        "tcp" => "type: tcp\n    listen: \"127.0.0.1:0\"",
+        "udp" => "type: udp\n    listen: \"127.0.0.1:0\"",
+        // Some settings are for one transport, some for the other.
+        "syslog" if line.as_deref().is_some_and(is_of_connections) => {
+            "type: syslog\n    listen: \"127.0.0.1:0\"\n    transport: tcp"
+        }
+        "syslog" => "type: syslog\n    listen: \"127.0.0.1:0\"",
+        "unix" => "type: unix\n    path: /x",
+        "multiline" => "type: file\n    include: [\"/x\"]\n    multiline:\n      start: x",
+        "tls" => "type: http\n    listen: \"127.0.0.1:0\"\n    tls:\n      cert_file: x\n      key_file: x",
+        _ => "type: file\n    include: [\"/x\"]",
+    };
     let output = "type: kinesis\n    stream_name: logs\n    region: eu-west-1";
     let [mut top, mut of_input, mut of_output] = [const { String::new() }; 3];
     match (group.name, line) {
+        ("admin", None) => top = "admin: {}".to_owned(),
         (_, None) => {}
         ("top", Some(line)) => top = line,
+        ("admin", Some(line)) => top = format!("admin:\n  {line}"),
         ("secret", Some(line)) => top = format!("secrets:\n  kinesis:\n    {line}"),
-        ("file" | "stdin", Some(line)) => of_input = format!("\n    {line}"),
+        ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin", Some(line)) => {
+            of_input = format!("\n    {line}")
+        }
+        ("tls" | "multiline", Some(line)) => of_input = format!("\n      {line}"),
         ("kinesis", Some(line)) => of_output = format!("\n    {line}"),
         (section, Some(line)) => of_output = format!("\n    {section}:\n      {line}"),
     }
     format!("inputs:\n  app:\n    {input}{of_input}\noutputs:\n  main:\n    {output}{of_output}\n{top}\n")
+}
+
+/// Whether a line holds a setting of syslog that is only for connections.
+fn is_of_connections(line: &str) -> bool {
+    ["framing", "max_connections", "idle_timeout"].iter().any(|key| line.contains(key))
 }
 
 fn read(yaml: &str) -> Result<Config, Problems> {
@@ -44,9 +68,11 @@ fn a_default_that_is_written_changes_nothing() {
                 continue;
             };
             let written = read(&with(group, Some(format!("{}: {default}", setting.key))));
+            // As a comment it still tells for which transport it is.
+            let unwritten = (group.name == "syslog").then(|| format!("# {}", setting.key));
             assert_eq!(
                 written.as_ref().ok(),
-                read(&with(group, None)).as_ref().ok(),
+                read(&with(group, unwritten)).as_ref().ok(),
                 "{}.{}",
                 group.name,
                 setting.key
@@ -96,21 +122,25 @@ fn ranges_are_what_is_declared() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 20);
+    assert_eq!(checked, 40);
     assert_eq!(Size(SIZE_MAX).to_string(), "1048576 TiB");
 }
 
 /// The properties of a group somewhere in the schema.
 fn properties(group: &Group) -> Value {
     let schema = schema();
-    let input = |index: usize| {
-        schema["properties"]["inputs"]["additionalProperties"]["oneOf"][index]["properties"].clone()
+    let input = |name: &str| {
+        let all = schema["properties"]["inputs"]["additionalProperties"]["oneOf"].as_array();
+        let mut all = all.into_iter().flatten().map(|input| &input["properties"]);
+        all.find(|properties| properties["type"]["const"] == name).cloned().unwrap_or_default()
     };
     let output = &schema["properties"]["outputs"]["additionalProperties"]["oneOf"][0]["properties"];
     match group.name {
         "top" => schema["properties"].clone(),
-        "file" => input(0),
-        "stdin" => input(1),
+        "admin" => schema["properties"]["admin"]["properties"].clone(),
+        name @ ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin") => input(name),
+        "tls" => input("http")["tls"]["properties"].clone(),
+        "multiline" => input("file")["multiline"]["properties"].clone(),
         "kinesis" => output.clone(),
         "secret" => schema["properties"]["secrets"]["additionalProperties"]["oneOf"][0]["properties"].clone(),
         "partition_key" => output["partition_key"]["anyOf"][2]["properties"].clone(),

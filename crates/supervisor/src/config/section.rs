@@ -105,7 +105,8 @@ impl<'a> Section<'a> {
             let section = if group.place.is_empty() {
                 "at the top of the file".to_owned()
             } else {
-                format!("under `{}`", group.place)
+                let of_type = group.of_type.map(|word| format!(" of `type: {word}`")).unwrap_or_default();
+                format!("under `{}`{of_type}", group.place)
             };
             format!("it belongs {section}")
         } else {

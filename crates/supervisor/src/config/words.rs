@@ -1,6 +1,6 @@
 //! The words that a setting takes, each bound to what it means.
 
-use super::checked::{Backpressure, OnFull, Oversize, ReadFrom};
+use super::checked::{Backpressure, DatagramFraming, OnFull, Oversize, ReadFrom, StreamFraming};
 use super::units::Fault;
 use crate::chunk::Codec;
 
@@ -94,18 +94,69 @@ impl Words for Oversize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InputType {
     File,
+    Http,
+    Tcp,
+    Udp,
+    Syslog,
+    Unix,
     Stdin,
 }
 
 /// Input types that later versions bring.
-pub(super) const INPUT_TYPES_LATER: [&str; 6] = ["http", "tcp", "udp", "syslog", "unix", "journald"];
+pub(super) const INPUT_TYPES_LATER: [&str; 1] = ["journald"];
 
 impl Words for InputType {
-    const WORDS: &'static [(&'static str, Self)] = &[("file", Self::File), ("stdin", Self::Stdin)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("file", Self::File),
+        ("http", Self::Http),
+        ("tcp", Self::Tcp),
+        ("udp", Self::Udp),
+        ("syslog", Self::Syslog),
+        ("unix", Self::Unix),
+        ("stdin", Self::Stdin),
+    ];
 
     fn refuse(word: &str) -> Option<Fault> {
-        INPUT_TYPES_LATER.contains(&word).then(|| not_yet("write `file` or `stdin`"))
+        INPUT_TYPES_LATER.contains(&word).then(|| not_yet(one_of(&words_of::<Self>())))
     }
+}
+
+impl Words for StreamFraming {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("lines", Self::Lines), ("octet_counted", Self::OctetCounted), ("auto", Self::Auto)];
+}
+
+impl Words for DatagramFraming {
+    const WORDS: &'static [(&'static str, Self)] = &[("message", Self::Message), ("lines", Self::Lines)];
+}
+
+/// `transport` of syslog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Transport {
+    #[default]
+    Udp,
+    Tcp,
+}
+
+impl Words for Transport {
+    const WORDS: &'static [(&'static str, Self)] = &[("udp", Self::Udp), ("tcp", Self::Tcp)];
+
+    fn refuse(word: &str) -> Option<Fault> {
+        (word == "tls")
+            .then(|| Fault::new("is not a word known here", "write `tcp`, and a section `tls` beside it"))
+    }
+}
+
+/// `socket` of a Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum SocketKind {
+    #[default]
+    Stream,
+    Datagram,
+}
+
+impl Words for SocketKind {
+    const WORDS: &'static [(&'static str, Self)] = &[("stream", Self::Stream), ("datagram", Self::Datagram)];
 }
 
 /// The `type` of an output.
@@ -228,7 +279,11 @@ mod tests {
             "drop-oldest",
             "is not a word known here; did you mean `drop_oldest`? write `block`, `drop` or `drop_oldest`",
         );
-        check::<InputType>("http", "is not available in this version yet; write `file` or `stdin`");
+        check::<InputType>(
+            "journald",
+            "is not available in this version yet; write `file`, `http`, `tcp`, `udp`, `syslog`, `unix` or `stdin`",
+        );
+        check::<Transport>("tls", "is not a word known here; write `tcp`, and a section `tls` beside it");
         check::<OutputType>("sqs", "is not a word known here; write `kinesis`");
         check::<SignatureVersion>(
             "v2",

@@ -120,13 +120,32 @@ impl ForwarderProcess {
     pub async fn stop(&mut self) -> anyhow::Result<(u64, Vec<Said>)> {
         let memory = self.peak_memory()?;
         self.stopping = true;
-        let pid = self.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
-        let pid = pid.context("the forwarder has ended already")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        self.signal(rustix::process::Signal::TERM)?;
         let ended = tokio::time::timeout(STOP_MAX, self.wait()).await;
         let (status, said) = ended.context("the forwarder did not stop within 30 s of SIGTERM")??;
         ensure!(status.success(), "the forwarder stopped with {status}, saying {said:#?}");
         Ok((memory, said))
+    }
+
+    /// Waits until it ends by itself, and gives what it says meanwhile.
+    ///
+    /// # Errors
+    /// When it does not end cleanly.
+    pub async fn ended(&mut self) -> anyhow::Result<Vec<Said>> {
+        self.stopping = true;
+        let (status, said) = self.wait().await?;
+        ensure!(status.success(), "the forwarder stopped with {status}, saying {said:#?}");
+        Ok(said)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
+        let pid = self.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
+        let pid = pid.context("the forwarder has ended already")?;
+        Ok(rustix::process::kill_process(pid, signal)?)
     }
 
     async fn wait(&mut self) -> anyhow::Result<(std::process::ExitStatus, Vec<Said>)> {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use millpond_queue::{Sequence, Tally};
 
-use super::{DriveError, Driver, Notice};
+use super::{DriveError, Driver, Notice, Phase};
 use crate::backlog;
-use crate::chunk::Receipt;
+use crate::chunk::Fate;
 use crate::forwarder::{Action, DropReason, Key};
 use crate::put::events_of;
 use crate::queue_thread::Append;
@@ -19,7 +19,7 @@ impl Driver {
                 if let (Key::Queued(sequence), Some(backlog)) = (key, &self.backlog) {
                     backlog.queue.ack(Sequence(sequence))?;
                 }
-                self.settle(key);
+                self.settle(key, Fate::Delivered);
             }
             Action::Spool(id) => self.spool(id)?,
             Action::Withdraw => {
@@ -28,11 +28,7 @@ impl Driver {
                 }
             }
             Action::Drop(id, reason) => self.drop_batch(id, reason),
-            Action::Abandon(id) => {
-                if let Some(held) = self.batches.remove(Key::Live(id)) {
-                    self.sender.counters.abandoned_events.add(events_of(&held.batch, held.pending.len()));
-                }
-            }
+            Action::Abandon(id) => self.abandon(id),
             Action::Forget(sequence) => {
                 if let Some(held) = self.batches.remove(Key::Queued(sequence))
                     && let Some(reason) = held.given_up
@@ -112,13 +108,23 @@ impl Driver {
         };
         counter.add(events);
         self.said.dropped(self.start.elapsed(), reason.as_str(), events, counter.get());
-        self.settle(Key::Live(id));
+        self.settle(Key::Live(id), Fate::Dropped);
     }
 
-    pub(super) fn settle(&mut self, key: Key) {
+    /// Lets go of a batch that is neither delivered nor durable.
+    fn abandon(&mut self, id: u64) {
+        let Some(held) = self.batches.remove(Key::Live(id)) else { return };
+        if let Phase::HandOver(_) = *self.phase.borrow() {
+            self.left.push_back(held);
+        } else {
+            self.sender.counters.abandoned_events.add(events_of(&held.batch, held.pending.len()));
+        }
+    }
+
+    pub(super) fn settle(&mut self, key: Key, fate: Fate) {
         let Some(held) = self.batches.remove(key) else {
             panic!("{key:?} has its fate and is not held");
         };
-        held.receipts.into_iter().for_each(Receipt::settle);
+        held.receipts.into_iter().for_each(|receipt| receipt.settle_as(fate));
     }
 }

@@ -22,6 +22,21 @@ pub(super) struct Held {
     pub(super) given_up: Option<DropReason>,
 }
 
+impl Held {
+    /// A batch of which nothing was sent yet.
+    pub(super) fn new(batch: Batch, receipts: Vec<Receipt>) -> Self {
+        let pending = Pending::all(&batch);
+        Self {
+            batch: Arc::new(batch),
+            pending,
+            receipts,
+            may_have_arrived: false,
+            flying: false,
+            given_up: None,
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Batches {
@@ -69,6 +84,11 @@ impl Batches {
         }
     }
 
+    /// No put that flies will be answered any more: what it carried may have arrived.
+    pub(super) fn forget_answers(&mut self) {
+        self.held.values_mut().filter(|held| held.flying).for_each(|held| held.may_have_arrived = true);
+    }
+
     pub(super) fn get(&self, key: Key) -> Option<&Held> {
         self.held.get(&key)
     }
@@ -107,16 +127,7 @@ mod tests {
             BatchMeta { format: Format::Gzip, events: 1, raw_bytes: 0, first_time_ms: 0, last_time_ms: 0 };
         let data = Bytes::from(vec![0; bytes - 1]);
         let record = RecordRef { partition_key: "k", explicit_hash_key: None, data };
-        let batch = Batch::from_records(meta, &[record]);
-        let pending = Pending::all(&batch);
-        Held {
-            batch: Arc::new(batch),
-            pending,
-            receipts: Vec::new(),
-            may_have_arrived: false,
-            flying: false,
-            given_up: None,
-        }
+        Held::new(Batch::from_records(meta, &[record]), Vec::new())
     }
 
     #[test]

@@ -5,9 +5,10 @@ mod held;
 mod notices;
 mod said;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use millpond_kinesis::{Batch, Verification};
+use millpond_kinesis::Verification;
 use millpond_queue::{self as queue, Fs, Reader, Sequence};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -15,21 +16,33 @@ use tokio::time::Instant;
 
 use crate::assembler::Encoding;
 use crate::backlog::Reading;
-use crate::chunk::Receipt;
 use crate::forwarder::{Action, Event, Forwarder, Key};
 use crate::output_state::{OutputView, Publisher};
-use crate::put::{PutDone, Sender};
+use crate::put::{PutDone, Sender, events_of};
 use crate::queue_thread::{CloseFailed, QueueGone, QueueThread, Report};
-use held::Batches;
+use held::{Batches, Held};
 use said::Said;
 
-/// Whether the process runs or stops.
+/// Whether an output runs or stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// It runs.
     Run,
     /// It stops, and has until then.
     Stop(Instant),
+    /// It stops, and has until then; what it has not sent is for the output that takes its place.
+    HandOver(Instant),
+}
+
+impl Phase {
+    /// Until when it has to stop, if it has.
+    #[must_use]
+    pub fn until(self) -> Option<Instant> {
+        match self {
+            Self::Run => None,
+            Self::Stop(until) | Self::HandOver(until) => Some(until),
+        }
+    }
 }
 
 /// What a person asks of an output while it runs.
@@ -68,12 +81,32 @@ pub struct Backlog {
 pub struct Wires {
     /// Batches of the inputs.
     pub encodings: mpsc::Receiver<Encoding>,
+    /// What goes before them.
+    pub inherited: Leftovers,
     /// Both ends of one channel, on which tasks and the queue's thread report.
     pub notices: (mpsc::UnboundedSender<Notice>, mpsc::UnboundedReceiver<Notice>),
     /// Whether the process stops.
     pub phase: watch::Receiver<Phase>,
     /// What a person asks for.
     pub control: mpsc::Receiver<Control>,
+}
+
+/// Batches that an output has not sent, for the one that takes its place. Dropping them leaves them unacknowledged.
+#[derive(Debug, Default)]
+pub struct Leftovers(VecDeque<Held>);
+
+impl Leftovers {
+    /// How many there are.
+    #[must_use]
+    pub fn batches(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Events in them that were not accepted.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.0.iter().map(|held| events_of(&held.batch, held.pending.len())).sum()
+    }
 }
 
 /// What is needed to drive one output.
@@ -89,6 +122,10 @@ pub struct Driver {
     control: mpsc::Receiver<Control>,
     tasks: JoinSet<()>,
     batches: Batches,
+    /// What the output before this one has left.
+    inherited: VecDeque<Held>,
+    /// What this one leaves.
+    left: VecDeque<Held>,
     next_id: u64,
     start: Instant,
     /// What the queue gave up last: everything below a sequence, and by which policy.
@@ -119,7 +156,7 @@ impl Driver {
         wires: Wires,
         bytes_max: u64,
     ) -> Self {
-        let Wires { encodings, notices: (notify, notices), phase, control } = wires;
+        let Wires { encodings, inherited, notices: (notify, notices), phase, control } = wires;
         let said = Said::new(Arc::clone(&sender.id), Arc::clone(&sender.counters), &machine);
         let state = Publisher::new(&machine);
         Self {
@@ -134,6 +171,8 @@ impl Driver {
             control,
             tasks: JoinSet::new(),
             batches: Batches::new(bytes_max),
+            inherited: inherited.0,
+            left: VecDeque::new(),
             next_id: 0,
             start: Instant::now(),
             given_up: (Sequence(0), queue::DropReason::Full),
@@ -148,11 +187,12 @@ impl Driver {
         self.state.view(self.backlog.as_ref().map(|backlog| backlog.queue.stats_request()))
     }
 
-    /// Forwards until the inputs have ended and all is delivered, or until told to stop. Then closes the queue.
+    /// Forwards until the inputs have ended and all is delivered, or until told to stop. Then closes the queue, and gives
+    /// back what is for the output that takes its place.
     ///
     /// # Errors
     /// See [`DriveError`]. What was acknowledged is delivered or durable all the same.
-    pub async fn run(mut self) -> Result<(), DriveError> {
+    pub async fn run(mut self) -> Result<Leftovers, DriveError> {
         let outcome = self.drive().await;
         self.tasks.shutdown().await;
         drop(std::mem::replace(&mut self.batches, Batches::new(u64::MAX)));
@@ -166,14 +206,14 @@ impl Driver {
             }
             match closed {
                 Ok(Ok(())) => {}
-                Ok(Err(CloseFailed::Gone(gone))) => return outcome.and(Err(gone.into())),
+                Ok(Err(CloseFailed::Gone(gone))) => return Err(outcome.err().unwrap_or(gone.into())),
                 Ok(Err(error)) => {
                     tracing::error!(output = &*self.sender.id, %error, "the queue was not closed cleanly");
                 }
-                Err(_) => return outcome.and(Err(DriveError::Panicked)),
+                Err(_) => return Err(outcome.err().unwrap_or(DriveError::Panicked)),
             }
         }
-        outcome
+        outcome.map(|()| Leftovers(self.left))
     }
 
     async fn drive(&mut self) -> Result<(), DriveError> {
@@ -193,10 +233,7 @@ impl Driver {
                 self.state.handled(&self.machine);
                 event = self.batches.news();
             }
-            let give_up_at = match *self.phase.borrow() {
-                Phase::Stop(at) if !self.machine.has_given_up() => Some(at),
-                _ => None,
-            };
+            let give_up_at = self.phase.borrow().until().filter(|_| !self.machine.has_given_up());
             let timer = self.machine.deadline().map(|at| self.start + at);
             let takes_live = !inputs_ended && self.machine.wants_live();
             event = tokio::select! {
@@ -205,7 +242,7 @@ impl Driver {
                     Err(error) if error.is_panic() => return Err(DriveError::Panicked),
                     _ => None,
                 },
-                live = next_live(&mut self.encodings, &mut self.encoding), if takes_live => match live {
+                live = next_live(&mut self.inherited, &mut self.encodings, &mut self.encoding), if takes_live => match live {
                     Some(live) => Some(self.hold_live(live?)),
                     None => {
                         inputs_ended = true;
@@ -215,6 +252,7 @@ impl Driver {
                 () = sleep_until(timer) => Some(Event::Time),
                 () = sleep_until(give_up_at) => {
                     self.tasks.abort_all();
+                    self.batches.forget_answers();
                     Some(Event::GiveUp)
                 }
                 Some(control) = self.control.recv() => Some(match control {
@@ -236,17 +274,22 @@ pub fn policy_name(reason: queue::DropReason) -> &'static str {
     }
 }
 
-/// The next batch from the inputs, `None` when there will be none. Loses nothing when it is dropped half-way.
+/// The next batch, `None` when there will be none: first what the output before this one left, then what the inputs give.
+/// Loses nothing when it is dropped half-way.
 async fn next_live(
+    inherited: &mut VecDeque<Held>,
     encodings: &mut mpsc::Receiver<Encoding>,
     encoding: &mut Option<Encoding>,
-) -> Option<Result<(Batch, Vec<Receipt>), DriveError>> {
+) -> Option<Result<Held, DriveError>> {
+    if let Some(held) = inherited.pop_front() {
+        return Some(Ok(held));
+    }
     if encoding.is_none() {
         *encoding = Some(encodings.recv().await?);
     }
     let batch = (&mut encoding.as_mut()?.batch).await;
     let receipts = encoding.take()?.receipts;
-    Some(batch.map(|batch| (batch, receipts)).map_err(|_| DriveError::Panicked))
+    Some(batch.map(|batch| Held::new(batch, receipts)).map_err(|_| DriveError::Panicked))
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

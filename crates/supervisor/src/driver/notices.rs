@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use millpond_kinesis::{Batch, Pending, Verification};
+use millpond_kinesis::{Batch, Verification};
 use millpond_queue::{self as queue, Frame, Sequence, Tally};
 
 use super::held::Held;
 use super::{DriveError, Driver, Notice, policy_name};
 use crate::backlog::{Content, Reading};
-use crate::chunk::Receipt;
+use crate::chunk::Fate;
 use crate::dead_letters::Reason;
 use crate::forwarder::{Event, Key};
 use crate::health::Verdict;
@@ -17,29 +17,19 @@ use crate::queue_thread::{GivenUp, Report};
 use crate::rate::Load;
 
 impl Driver {
-    pub(super) fn hold_live(&mut self, (batch, receipts): (Batch, Vec<Receipt>)) -> Event {
+    pub(super) fn hold_live(&mut self, held: Held) -> Event {
         let id = self.next_id;
         self.next_id += 1;
-        self.hold(Key::Live(id), batch, receipts);
+        self.batches.insert(Key::Live(id), held);
         Event::Live(id)
     }
 
-    fn hold(&mut self, key: Key, batch: Batch, receipts: Vec<Receipt>) {
-        let pending = Pending::all(&batch);
-        let given_up = match (key, self.given_up) {
-            // It was being read when the queue gave it up.
-            (Key::Queued(sequence), (below, reason)) if Sequence(sequence) < below => Some(reason),
-            _ => None,
-        };
-        let held = Held {
-            batch: Arc::new(batch),
-            pending,
-            receipts,
-            may_have_arrived: false,
-            flying: false,
-            given_up,
-        };
-        self.batches.insert(key, held);
+    fn hold_queued(&mut self, sequence: Sequence, batch: Batch) {
+        // It may have been given up while it was read.
+        let (below, reason) = self.given_up;
+        let given_up = (sequence < below).then_some(reason);
+        let held = Held { given_up, ..Held::new(batch, Vec::new()) };
+        self.batches.insert(Key::Queued(sequence.0), held);
     }
 
     pub(super) fn on_notice(&mut self, notice: Notice) -> Result<Option<Event>, DriveError> {
@@ -55,7 +45,7 @@ impl Driver {
             Notice::Spooled(id, None) => Ok(Some(Event::Withdrawn(id))),
             Notice::Spooled(id, Some(Sequence(sequence))) => {
                 self.sender.counters.spooled_batches.add(1);
-                self.settle(Key::Live(id));
+                self.settle(Key::Live(id), Fate::Queued);
                 Ok(Some(Event::Spooled { id, sequence }))
             }
             Notice::Queue(Report::Readable(Sequence(end))) => Ok(Some(Event::Readable(end))),
@@ -120,7 +110,7 @@ impl Driver {
             match content {
                 Content::Batch(batch) => {
                     let load = Load { events: u64::from(batch.meta().events), bytes: batch.wire_bytes() };
-                    self.hold(Key::Queued(sequence.0), batch, Vec::new());
+                    self.hold_queued(sequence, batch);
                     let read = Event::Read { sequence: sequence.0, load };
                     self.machine.handle(now, read, &mut actions);
                 }

@@ -1,5 +1,6 @@
 //! What an input counts.
 
+use super::http::RequestCounters;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters and gauges of one input; all of them since the process started.
@@ -35,6 +36,28 @@ pub struct InputCounters {
     pub positions_saved: Count,
     /// Times that positions could not be made durable.
     pub position_errors: Count,
+    /// Connections open now (gauge).
+    pub connections: Count,
+    /// Connections that were let in.
+    pub connections_total: Count,
+    /// Connections that were refused because too many were open.
+    pub connections_refused: Count,
+    /// Connections that failed, and failures to let one in or to receive.
+    pub connection_errors: Count,
+    /// Connections that were closed because nobody can tell where a message ends in them.
+    pub framing_errors: Count,
+    /// Messages whose connection ended before they did; they are taken as far as they came.
+    pub incomplete: Count,
+    /// Messages that are not what the input reads, and were wrapped as text.
+    pub unparsed: Count,
+    /// Messages with bytes that are not UTF-8, which were replaced. Only where the input itself makes JSON of them.
+    pub not_utf8: Count,
+    /// Datagrams that the kernel dropped because they were not read in time, where it tells.
+    pub datagrams_dropped: Count,
+    /// Events of inputs without acknowledgement that were read, and are neither delivered nor durable.
+    pub events_lost: Count,
+    /// Requests by what became of them.
+    pub requests: RequestCounters,
     /// Chunks handed over and neither delivered nor durable yet (gauge).
     pub chunks_in_flight: Count,
 }
@@ -52,6 +75,10 @@ impl Count {
 
     pub(crate) fn add(&self, by: u64) {
         self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub(&self, by: u64) {
+        self.0.fetch_sub(by, Ordering::Relaxed);
     }
 
     pub(crate) fn set(&self, to: u64) {

@@ -1,8 +1,11 @@
 //! Why an input ends without having been asked to.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use super::tls::TlsError;
 
 /// Why an input ended, or could not begin. Each one needs a person.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,38 @@ pub enum InputError {
         input: Arc<str>,
         /// What the operating system said.
         source: io::Error,
+    },
+    /// A Unix socket cannot be had.
+    #[error("input {input}: cannot listen on {}: {message}; {remedy}", path.display())]
+    Socket {
+        /// Id of the input.
+        input: Arc<str>,
+        /// Path of the socket.
+        path: PathBuf,
+        /// What is in the way.
+        message: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// An address cannot be listened on.
+    #[error("input {input}: cannot listen on {address}: {source}; {remedy}")]
+    Listen {
+        /// Id of the input.
+        input: Arc<str>,
+        /// The address as it was configured.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The files of its TLS cannot be used.
+    #[error("input {input}: {source}")]
+    Tls {
+        /// Id of the input.
+        input: Arc<str>,
+        /// Which file, and why.
+        source: TlsError,
     },
     /// Every output has stopped taking events although the input was not told to stop.
     #[error("input {input}: no output takes events any more; the log of the outputs says why")]

@@ -13,18 +13,31 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::chunk::{Codec, Fanout};
-use crate::config::checked::{Input, InputKind};
+use self::net::opened::NetInput;
+use crate::chunk::Codec;
+use crate::config::checked::{FileInput, Input, InputKind};
+use crate::ways::Fanout;
 
 mod counters;
 mod error;
 mod file;
+mod http;
 mod lines;
+mod listen;
+mod multiline;
+mod net;
 mod stdin;
+mod syslog;
+mod tcp;
+pub mod tls;
+mod udp;
+mod unix;
 
-pub use counters::InputCounters;
+pub use counters::{Count, InputCounters};
 pub use error::InputError;
 pub use file::run_file;
+pub use http::{HttpListener, Outcome, RequestCounters, run_http};
+pub(crate) use listen::remedy as remedy_of_listen;
 pub use stdin::run_stdin;
 
 /// What every input needs beside its own settings.
@@ -42,8 +55,28 @@ pub struct InputContext {
     pub stop: watch::Receiver<bool>,
     /// What the input counts.
     pub counters: Arc<InputCounters>,
+    /// Where it says that it takes events.
+    pub started: Started,
     /// Directory of the inputs' positions, `<data_dir>/inputs`; each input has a directory of its own in it.
     pub positions_dir: PathBuf,
+}
+
+/// Where an input says that it takes events: its files are known, its address is bound.
+#[derive(Debug, Clone)]
+pub struct Started(watch::Sender<bool>);
+
+impl Started {
+    /// The input's end, and the one that hears of it.
+    #[must_use]
+    pub fn new() -> (Self, watch::Receiver<bool>) {
+        let (tell, hear) = watch::channel(false);
+        (Self(tell), hear)
+    }
+
+    /// It does from now on.
+    pub fn tell(&self) {
+        self.0.send_replace(true);
+    }
 }
 
 /// A running input.
@@ -70,13 +103,15 @@ impl InputHandle {
 /// Starts an input on a thread of its own. Dropping the handle does not stop it; `stop` does.
 ///
 /// # Errors
-/// [`InputError::Thread`] when the operating system gives no thread or no event loop.
+/// [`InputError::Thread`] when the operating system gives no thread or no event loop; [`InputError::Listen`],
+/// [`InputError::Socket`] and [`InputError::Tls`] when an input that listens cannot.
 pub fn spawn(
     input: &Input,
     data_dir: &Path,
     out: Fanout,
     stop: watch::Receiver<bool>,
     counters: Arc<InputCounters>,
+    started: Started,
 ) -> Result<InputHandle, InputError> {
     let id: Arc<str> = input.id.as_str().into();
     let ctx = InputContext {
@@ -86,9 +121,10 @@ pub fn spawn(
         out,
         stop,
         counters: Arc::clone(&counters),
+        started,
         positions_dir: data_dir.join("inputs"),
     };
-    let kind = input.kind.clone();
+    let opened = Opened::open(&id, input.kind.clone())?;
     let thread_error = |source| InputError::Thread { input: Arc::clone(&id), source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(thread_error)?;
     let (tell, done) = oneshot::channel();
@@ -96,9 +132,11 @@ pub fn spawn(
         .name(format!("input {id}"))
         .spawn(move || {
             let ended = runtime.block_on(async move {
-                match kind {
-                    InputKind::File(config) => run_file(config, ctx).await,
-                    InputKind::Stdin => run_stdin(ctx).await,
+                match opened {
+                    Opened::File(config) => run_file(config, ctx).await,
+                    Opened::Http(listener) => run_http(listener, ctx).await,
+                    Opened::Net(input) => input.run(ctx).await,
+                    Opened::Stdin => run_stdin(ctx).await,
                 }
             });
             if let Err(Err(error)) = tell.send(ended) {
@@ -107,4 +145,27 @@ pub fn spawn(
         })
         .map_err(thread_error)?;
     Ok(InputHandle { id, counters, done })
+}
+
+/// An input that has what it needs of the machine to begin.
+enum Opened {
+    File(FileInput),
+    Http(HttpListener),
+    Net(NetInput),
+    Stdin,
+}
+
+impl Opened {
+    /// Takes the address of an input that listens: whether it can be had is known before the input starts.
+    fn open(id: &Arc<str>, kind: InputKind) -> Result<Self, InputError> {
+        Ok(match kind {
+            InputKind::File(config) => Self::File(config),
+            InputKind::Http(config) => Self::Http(HttpListener::open(id, config)?),
+            InputKind::Tcp(config) => Self::Net(tcp::open(id, config)?),
+            InputKind::Udp(config) => Self::Net(udp::open(id, &config)?),
+            InputKind::Syslog(config) => Self::Net(syslog::open(id, config)?),
+            InputKind::Unix(config) => Self::Net(unix::open(id, config)?),
+            InputKind::Stdin => Self::Stdin,
+        })
+    }
 }

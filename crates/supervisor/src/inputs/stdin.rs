@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 
 use super::lines::take_lines;
 use super::{InputContext, InputError};
-use crate::chunk::{Chunk, Closed, Framing, Receipt};
+use crate::chunk::{Chunk, Framing, Receipt};
+use crate::ways::{Closed, Fanout};
 
 /// Bytes of one read.
 const READ_BYTES_MAX: usize = 64 << 10;
@@ -44,6 +45,7 @@ async fn run(from: Box<dyn Read + Send>, ctx: InputContext) -> Result<(), InputE
         .name(format!("input {} read", ctx.input))
         .spawn(move || read_all(from, &blocks_tx, &over))
         .map_err(|source| InputError::Thread { input: Arc::clone(&ctx.input), source })?;
+    ctx.started.tell();
     let (returned_tx, returned) = mpsc::unbounded_channel();
     let stdin = Stdin {
         ctx,
@@ -200,7 +202,7 @@ impl Stdin {
 
     /// Lets the outputs see the end, and waits for all that is on its way.
     async fn await_receipts(mut self) {
-        self.ctx.out = crate::chunk::Fanout::new(Vec::new());
+        self.ctx.out = Fanout::none();
         while self.in_flight > 0 {
             if let Some((ok, lines)) = self.returned.recv().await {
                 self.receipt(ok, lines);
@@ -223,8 +225,9 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::chunk::{Codec, Fanout};
+    use crate::chunk::Codec;
     use crate::inputs::InputCounters;
+    use crate::ways::Way;
 
     const SOON: Duration = Duration::from_secs(30);
 
@@ -247,9 +250,10 @@ mod tests {
             input: "in".into(),
             codec: Codec::Text,
             max_line,
-            out: Fanout::new(vec![tx]),
+            out: Fanout::fixed([Way { output: "main".into(), chunks: tx }]),
             stop: stopped,
             counters: Arc::clone(&counters),
+            started: crate::inputs::Started::new().0,
             positions_dir: "unused".into(),
         };
         let (tell, done) = oneshot::channel();

@@ -5,7 +5,8 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use millpond_queue::{
-    AppendError, CloseError, CommitError, DropReason, FullReason, Losses, Queue, Sequence, Storage, Tally,
+    AppendError, CheckpointFailed, CloseError, CommitError, DropReason, FullReason, Losses, Queue, Sequence,
+    Storage, Tally,
 };
 
 use super::timers::{RETRY_EVERY, Timers};
@@ -315,7 +316,15 @@ impl<S: Storage> Owner<S> {
         let outcome = self.queue.checkpoint(self.clock.ms(now));
         if let Err(error) = &outcome {
             self.timers.on_checkpoint_failed(now);
-            let what = "the queue's cursor could not be written: after a crash, batches are repeated";
+            let what = match error {
+                CheckpointFailed::Damage(_) => "damage in the queue could not be set aside",
+                CheckpointFailed::Cursor(_) => {
+                    "the queue's cursor could not be written: after a crash, batches are repeated"
+                }
+                CheckpointFailed::Reclaim(_) => {
+                    "the space of what was delivered could not be given back: the disk stays fuller than it need be"
+                }
+            };
             self.say_failure(error, what);
         }
         self.look_at_retained(now);
@@ -331,7 +340,7 @@ impl<S: Storage> Owner<S> {
         }
     }
 
-    fn say_failure(&mut self, error: &std::io::Error, what: &'static str) {
+    fn say_failure(&mut self, error: &dyn std::fmt::Display, what: &'static str) {
         if let Some(held_back) = self.failures.note(self.start.elapsed(), what) {
             tracing::error!(%error, held_back, "{what}; it is tried again");
         }

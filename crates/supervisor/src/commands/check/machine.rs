@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD};
 
-use crate::config::checked::{Backpressure, Config, InputKind, Output};
+use crate::config::checked::{Backpressure, Config, InputKind, Output, TlsFiles};
 use crate::config::units::{Size, approximate};
 use crate::config::{Finding, Severity};
+use crate::inputs::tls;
 
 /// What was found on this machine.
 #[derive(Debug, Default)]
@@ -44,6 +45,9 @@ pub(super) fn look(config: &Config, file: &str) -> Machine {
     }
     machine.space(file, &outputs);
     for input in &config.inputs {
+        if let Some(files) = input.kind.tls_files() {
+            machine.certificates(file, &input.id, files);
+        }
         let InputKind::File(files) = &input.kind else {
             continue;
         };
@@ -149,6 +153,15 @@ impl Machine {
                     "make room there, or lower `max_size`".to_owned(),
                 );
             }
+        }
+    }
+
+    /// Sees whether the files of an input's TLS can serve.
+    fn certificates(&mut self, file: &str, input: &str, files: &TlsFiles) {
+        if let Err(error) = tls::check(files) {
+            let key = format!("inputs.{input}.tls.{}", error.key);
+            let value = error.path.display().to_string();
+            self.add(Severity::Problem, file, &key, &value, error.message, error.remedy);
         }
     }
 

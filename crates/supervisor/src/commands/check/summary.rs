@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::machine::Room;
 use crate::chunk::Codec;
 use crate::config::checked::{
-    Backpressure, Config, Format, Input, InputKind, OnFull, Output, QueueMode, ReadFrom,
+    Admin, Backpressure, Config, Format, Input, InputKind, OnFull, Output, QueueMode, ReadFrom,
 };
 use crate::config::units::{Period, Size, approximate};
 
@@ -17,6 +18,8 @@ use crate::config::units::{Period, Size, approximate};
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     data_dir: Directory,
+    /// Only if there is one.
+    admin: Option<AdminSummary>,
     inputs: Vec<InputSummary>,
     outputs: Vec<OutputSummary>,
 }
@@ -30,9 +33,19 @@ struct Directory {
 }
 
 #[derive(Debug, Serialize)]
+struct AdminSummary {
+    listen: String,
+    token: bool,
+    tls: bool,
+}
+
+#[derive(Debug, Serialize)]
 struct InputSummary {
     id: String,
     r#type: &'static str,
+    /// Only with inputs that listen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<SocketAddr>,
     codec: &'static str,
     include: Vec<String>,
     exclude: Vec<String>,
@@ -77,6 +90,7 @@ impl Summary {
     pub(super) fn new(config: &Config, rooms: &BTreeMap<PathBuf, Room>) -> Self {
         Self {
             data_dir: Directory::new(config.data_dir.clone(), rooms.get(&config.data_dir)),
+            admin: config.admin.as_ref().map(AdminSummary::new),
             inputs: config.inputs.iter().map(InputSummary::new).collect(),
             outputs: config.outputs.iter().map(|output| OutputSummary::new(output, rooms)).collect(),
         }
@@ -93,29 +107,32 @@ impl Directory {
     }
 }
 
+impl AdminSummary {
+    fn new(admin: &Admin) -> Self {
+        let (token, tls) = (admin.token.is_some(), admin.tls.is_some());
+        Self { listen: admin.listen.to_string(), token, tls }
+    }
+}
+
 impl InputSummary {
     fn new(input: &Input) -> Self {
-        let (r#type, include, exclude, from_end) = match &input.kind {
+        let (include, exclude, from_end) = match &input.kind {
             InputKind::File(file) => {
-                ("file", file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
+                (file.include.clone(), file.exclude.clone(), file.read_from == ReadFrom::End)
             }
-            InputKind::Stdin => ("stdin", Vec::new(), Vec::new(), false),
+            _ => (Vec::new(), Vec::new(), false),
         };
         let codec = match input.codec {
             Codec::Text => "text",
             Codec::Json => "json",
         };
-        Self { id: input.id.clone(), r#type, codec, include, exclude, from_end }
+        let (r#type, listen) = (input.kind.name(), input.kind.tcp_address());
+        Self { id: input.id.clone(), r#type, listen, codec, include, exclude, from_end }
     }
 }
 
 impl OutputSummary {
     fn new(output: &Output, rooms: &BTreeMap<PathBuf, Room>) -> Self {
-        let backpressure = match output.backpressure {
-            Backpressure::Block => "block",
-            Backpressure::Drop => "drop",
-            Backpressure::Queue => "queue",
-        };
         let records = match output.format {
             Format::Gzip => "gzip",
             Format::Ndjson => "ndjson",
@@ -128,7 +145,7 @@ impl OutputSummary {
             region: output.region.clone(),
             endpoint: output.endpoint.clone(),
             records,
-            backpressure,
+            backpressure: output.backpressure.as_str(),
             queue: (output.backpressure == Backpressure::Queue).then(|| QueueSummary::new(output, rooms)),
         }
     }
@@ -170,6 +187,9 @@ impl QueueSummary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "data    {}", self.data_dir)?;
+        if let Some(admin) = &self.admin {
+            writeln!(f, "admin   {admin}")?;
+        }
         for input in &self.inputs {
             writeln!(f, "input   {input}")?;
         }
@@ -191,9 +211,20 @@ impl fmt::Display for Directory {
     }
 }
 
+impl fmt::Display for AdminSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        let who = if self.token { "asks for the token" } else { "open to all users of this machine" };
+        write!(f, "{scheme}://{}, {who}", self.listen)
+    }
+}
+
 impl fmt::Display for InputSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.id, self.r#type)?;
+        if let Some(listen) = self.listen {
+            write!(f, " on {listen}")?;
+        }
         if !self.include.is_empty() {
             write!(f, " {}", self.include.join(", "))?;
         }

@@ -1,7 +1,9 @@
 //! Inputs.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::{HttpInput, SyslogInput, SyslogTransport, TcpInput, TlsFiles, UdpInput, UnixInput};
 use crate::chunk::Codec;
 
 /// One input.
@@ -22,8 +24,66 @@ pub struct Input {
 pub enum InputKind {
     /// Files that grow.
     File(FileInput),
+    /// Bodies of HTTP requests.
+    Http(HttpInput),
+    /// Messages over TCP connections.
+    Tcp(TcpInput),
+    /// Messages in UDP datagrams.
+    Udp(UdpInput),
+    /// Syslog messages.
+    Syslog(SyslogInput),
+    /// Messages over a Unix socket.
+    Unix(UnixInput),
     /// Standard input, until its end.
     Stdin,
+}
+
+impl InputKind {
+    /// Where it listens for TCP connections, if it does.
+    #[must_use]
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Http(http) => Some(http.listen),
+            Self::Tcp(tcp) => Some(tcp.listen),
+            Self::Syslog(SyslogInput { listen, transport: SyslogTransport::Tcp { .. }, .. }) => Some(*listen),
+            _ => None,
+        }
+    }
+
+    /// The files of its TLS, if it has any.
+    #[must_use]
+    pub fn tls_files(&self) -> Option<&TlsFiles> {
+        match self {
+            Self::Http(http) => http.tls.as_ref(),
+            Self::Tcp(tcp) => tcp.tls.as_ref(),
+            Self::Syslog(SyslogInput { transport: SyslogTransport::Tcp { tls, .. }, .. }) => tls.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Where it listens for UDP datagrams, if it does.
+    #[must_use]
+    pub fn udp_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Udp(udp) => Some(udp.listen),
+            Self::Syslog(SyslogInput { listen, transport: SyslogTransport::Udp { .. }, .. }) => Some(*listen),
+            _ => None,
+        }
+    }
+
+    /// The word for it: `type` in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Http(_) => "http",
+            Self::Tcp(_) => "tcp",
+            Self::Udp(_) => "udp",
+            Self::Syslog(_) => "syslog",
+            Self::Unix(_) => "unix",
+            Self::Stdin => "stdin",
+        }
+    }
 }
 
 /// Which files an input reads, and how.
@@ -37,6 +97,17 @@ pub struct FileInput {
     pub read_from: ReadFrom,
     /// How often directories and files are looked at where change notices do not arrive.
     pub rescan: Duration,
+    /// How events of several lines are told apart; `None`: each line is one.
+    pub multiline: Option<MultilineSettings>,
+}
+
+/// How events of several lines are told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MultilineSettings {
+    /// A regular expression; a line that it matches begins an event.
+    pub start: String,
+    /// An event is finished when nothing has come for so long.
+    pub timeout: Duration,
 }
 
 /// Where reading starts in a file that has no position yet.

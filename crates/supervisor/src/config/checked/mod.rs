@@ -8,9 +8,18 @@ use millpond_kinesis::aws::Secret;
 use super::secrets::SecretSource;
 use crate::rate::DrainLimits;
 
+mod admin;
 mod inputs;
+mod listen;
+mod network;
 
-pub use inputs::{FileInput, Input, InputKind, ReadFrom};
+pub use admin::Admin;
+pub use inputs::{FileInput, Input, InputKind, MultilineSettings, ReadFrom};
+pub use listen::{HttpInput, TlsFiles};
+pub use network::{
+    DatagramFraming, StreamFraming, StreamSettings, SyslogInput, SyslogTransport, TcpInput, UdpInput,
+    UnixInput, UnixSocket, Zone,
+};
 
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +28,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How long a stop may take before what is in flight is given up.
     pub shutdown_timeout: Duration,
+    /// The admin address, if there shall be one.
+    pub admin: Option<Admin>,
     /// Inputs in the order of the file.
     pub inputs: Vec<Input>,
     /// Outputs in the order of the file; the inactive ones included.
@@ -36,6 +47,10 @@ pub struct Output {
     pub tags: Vec<String>,
     /// `false` when the output belongs to another environment than the one that runs.
     pub active: bool,
+    /// Ids of the inputs whose events it gets; `None`: of all.
+    pub inputs: Option<Vec<String>>,
+    /// Ids of outputs of earlier configurations whose queues it drains.
+    pub adopt: Vec<String>,
     /// The stream to put to.
     pub stream_name: String,
     /// AWS region.
@@ -72,6 +87,46 @@ pub struct Output {
     pub partition_key: PartitionKey,
     /// What happens to an event that fits in no record.
     pub oversize: Oversize,
+}
+
+impl Output {
+    /// Does it get the events of this input?
+    #[must_use]
+    pub fn takes(&self, input: &str) -> bool {
+        self.inputs.as_ref().is_none_or(|inputs| inputs.iter().any(|id| id == input))
+    }
+
+    /// Where its queue is, if it has one.
+    #[must_use]
+    pub fn queue_directory(&self) -> PathBuf {
+        self.queue.path.join(&self.id)
+    }
+
+    /// Would the other one run exactly like this one? They may differ in what does not concern them while they run: whose
+    /// events they get, how they are described, what else is adopted.
+    #[must_use]
+    pub fn runs_like(&self, other: &Self) -> bool {
+        let labels = |output: &Self| Self {
+            description: String::new(),
+            tags: Vec::new(),
+            inputs: None,
+            adopt: Vec::new(),
+            ..output.clone()
+        };
+        labels(self) == labels(other)
+    }
+
+    /// What drains the queue that an output named `id` left.
+    #[must_use]
+    pub fn adopting(&self, id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            inputs: Some(Vec::new()),
+            adopt: Vec::new(),
+            backpressure: Backpressure::Queue,
+            ..self.clone()
+        }
+    }
 }
 
 /// A role to take on.
@@ -202,6 +257,18 @@ pub enum Backpressure {
     Drop,
     /// New events go to the queue on disk.
     Queue,
+}
+
+impl Backpressure {
+    /// The word for it: `backpressure` in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Drop => "drop",
+            Self::Queue => "queue",
+        }
+    }
 }
 
 /// When batches go through the queue.

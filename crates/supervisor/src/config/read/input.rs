@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::checked::{FileInput, Input, InputKind};
+use super::{listen, network};
+use crate::chunk::Codec;
+use crate::config::checked::{FileInput, Input, InputKind, MultilineSettings};
 use crate::config::context::Context;
 use crate::config::names;
 use crate::config::section::Section;
@@ -36,11 +38,18 @@ pub(super) fn warn_of_patterns_read_twice(top: &Section<'_>, inputs: &[Input]) {
 pub(super) fn input(context: &Context<'_>, entry: &Entry, path: String) -> Option<Input> {
     let group = input_group(context, &entry.node, &path)?;
     let section = Section::open(context, group, path, entry.at, &entry.node)?;
-    let codec = section.word("codec").unwrap_or_default();
+    // Some inputs make JSON of what they read themselves.
+    let codec = if group.find("codec").is_some() { section.word("codec") } else { Some(Codec::Json) };
+    let codec = codec.unwrap_or_default();
     let max_line = usize::try_from(section.size("max_line")).unwrap_or(usize::MAX);
     // What the group reads is checked even where the type itself is missing or no word.
     let kind = match group.name {
         "file" => file(&section),
+        "http" => InputKind::Http(listen::http(&section)?),
+        "tcp" => InputKind::Tcp(network::tcp(&section)?),
+        "udp" => InputKind::Udp(network::udp(&section)?),
+        "syslog" => InputKind::Syslog(network::syslog(&section)?),
+        "unix" => InputKind::Unix(network::unix(&section)?),
         "stdin" => InputKind::Stdin,
         name => unreachable!("inputs of type {name} are declared and not read"),
     };
@@ -54,7 +63,18 @@ fn file(section: &Section<'_>) -> InputKind {
         exclude: section.texts("exclude", names::exclude_pattern),
         read_from: section.word("read_from").unwrap_or_default(),
         rescan: section.period("rescan"),
+        multiline: multiline(section),
     })
+}
+
+fn multiline(section: &Section<'_>) -> Option<MultilineSettings> {
+    let multiline = section.is_given("multiline").then(|| section.section("multiline"))?;
+    // What is no section is reported when it is opened.
+    if !section.is_section("multiline") {
+        return None;
+    }
+    let (start, timeout) = (multiline.text("start"), multiline.period("timeout"));
+    Some(MultilineSettings { start: start?, timeout })
 }
 
 /// The settings that an input has, by its type. One without a type, or with a type that is no word, is read as what it

@@ -1,16 +1,22 @@
 //! From the tree of a file to what it means.
 
+use std::collections::BTreeMap;
+
 use super::Config;
-use super::checked::InputKind;
+use super::checked::{Input, InputKind, Output};
 use super::context::Context;
 use super::secrets::{SecretSource, Secrets};
 use super::section::Section;
 use super::settings::{SECRET, TOP};
 use super::tree::{Entry, Node, Position};
 use super::units::Fault;
+use super::words::nearest;
 
 mod access;
+mod admin;
 mod input;
+mod listen;
+mod network;
 mod output;
 mod queue;
 
@@ -47,13 +53,55 @@ pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
         );
     }
     warn_of_patterns_read_twice(&top, &inputs);
+    check_routes(&top, &inputs, &outputs);
+    check_adopted(&top, &outputs);
+    let admin = admin::admin(&top, &inputs);
+    listen::refuse_addresses_taken_twice(&top, &inputs);
+    listen::warn_of_answers_too_late(&top, &inputs, &outputs);
     if !context.environment.secrets_elsewhere {
         context.secrets().missing_and_unused().into_iter().for_each(|fault| top.warning("secrets", fault));
     }
     if !outputs.is_empty() && outputs.iter().all(|output| !output.active) {
         top.problem("outputs", no_active_output(context));
     }
-    Some(Config { data_dir, shutdown_timeout, inputs, outputs })
+    Some(Config { data_dir, shutdown_timeout, admin, inputs, outputs })
+}
+
+/// Whom an output names must be there, and an input that nobody takes is probably a mistake.
+fn check_routes(top: &Section<'_>, inputs: &[Input], outputs: &[Output]) {
+    let ids = || inputs.iter().map(|input| input.id.as_str());
+    for output in outputs {
+        for name in output.inputs.iter().flatten().filter(|name| ids().all(|id| id != name.as_str())) {
+            let what = format!("gives `{}` the events of `{name}`, which is no input", output.id);
+            let known = ids().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+            let remedy = match nearest(name, ids()) {
+                Some(id) => format!("did you mean `{id}`?"),
+                None => format!("the inputs are {known}"),
+            };
+            top.problem("outputs", Fault::new(what, remedy));
+        }
+    }
+    if outputs.iter().all(|output| !output.active) {
+        return;
+    }
+    for id in ids().filter(|id| !outputs.iter().any(|output| output.active && output.takes(id))) {
+        let what = format!("has `{id}`, whose events no active output takes: it is not started");
+        top.warning("inputs", Fault::new(what, "name it under `inputs` of an output, or remove it"));
+    }
+}
+
+/// A queue is drained by one output only.
+fn check_adopted(top: &Section<'_>, outputs: &[Output]) {
+    let mut drained: BTreeMap<_, &str> =
+        outputs.iter().map(|output| (output.queue_directory(), output.id.as_str())).collect();
+    for output in outputs {
+        for name in &output.adopt {
+            if let Some(owner) = drained.insert(output.queue.path.join(name), &output.id) {
+                let what = format!("has `{}` adopt the queue `{name}`, which `{owner}` drains", output.id);
+                top.problem("outputs", Fault::new(what, "leave it to one of them"));
+            }
+        }
+    }
 }
 
 /// The secrets that the file declares. What they hold is read where they are used.

@@ -42,6 +42,8 @@ pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_di
         description: section.text("description").unwrap_or_default(),
         tags: section.texts("tags", |text, _| Ok(text.to_owned())),
         active,
+        inputs: section.is_given("inputs").then(|| section.texts("inputs", |text, _| Ok(text.to_owned()))),
+        adopt: section.texts("adopt", |text, _| names::check_id(text).map(|()| text.to_owned())),
         stream_name: section.text("stream_name").unwrap_or_default(),
         auth: access::auth(context, &section.section("auth"), active),
         assume_role: access::assume_role(context, &section.section("assume_role"), &region),

@@ -1,21 +1,23 @@
 //! The settings of inputs.
 
+use super::http::HTTP;
+use super::network::{SYSLOG, TCP, UDP, UNIX};
 use super::*;
 use crate::chunk::Codec;
 use crate::config::checked::ReadFrom;
 use crate::config::words::InputType;
 
 /// Every type of input. Where one has no type, it is read as the last of these that has all of its settings.
-pub(in crate::config) static INPUTS: &[&Group] = &[&FILE, &STDIN];
+pub(in crate::config) static INPUTS: &[&Group] = &[&FILE, &HTTP, &TCP, &UDP, &SYSLOG, &UNIX, &STDIN];
 
-const CODEC: Setting = setting(
+pub(super) const CODEC: Setting = setting(
     "codec",
     Kind::word::<Codec>(),
     Default::Is("text"),
     "`text` wraps a line: `{\"_raw\":…,\"_time\":…,\"host\":…,\"source\":…}`. `json` passes a line that is a JSON object through as it is; any other line is wrapped as text and counted.",
 );
 
-const MAX_LINE: Setting = setting(
+pub(super) const MAX_LINE: Setting = setting(
     "max_line",
     Kind::Size(16, 64 * MIB),
     Default::Is("1 MiB"),
@@ -59,8 +61,34 @@ pub(in crate::config) static FILE: Group = Group {
         ),
         CODEC,
         MAX_LINE,
-        later("multiline", &[]),
+        setting(
+            "multiline",
+            Kind::Section(&MULTILINE),
+            Default::Shown("none: each line is an event"),
+            "How events of several lines are told apart, such as stack traces; see below.",
+        ),
         later("pipeline", &[]),
+    ],
+};
+
+pub(in crate::config) static MULTILINE: Group = Group {
+    name: "multiline",
+    of_type: None,
+    place: "inputs.ID.multiline",
+    settings: &[
+        setting(
+            "start",
+            Kind::Text(names::check_regex, None),
+            Default::Required,
+            "A regular expression (RE2 syntax). A line that it matches begins an event; the lines up to the next one belong to it. `^` and `$` mean the ends of the line. Begin it with `^` if it should match at the beginning only.",
+        )
+        .like("\"^[0-9]{4}-\""),
+        setting(
+            "timeout",
+            Kind::Period(10, HOUR),
+            Default::Is("1s"),
+            "The last event of a file is finished when nothing was written for so long. Lines that come later and do not match `start` are an event of their own.",
+        ),
     ],
 };
 
@@ -79,5 +107,37 @@ pub(in crate::config) static STDIN: Group = Group {
         MAX_LINE,
         later("multiline", &[]),
         later("pipeline", &[]),
+    ],
+};
+
+/// TLS of an input that listens.
+pub(super) const TLS_SETTING: Setting = setting(
+    "tls",
+    Kind::Section(&TLS),
+    Default::Shown("none: not encrypted"),
+    "The certificate to show, for TLS 1.2 and 1.3; see below.",
+);
+
+pub(in crate::config) static TLS: Group = Group {
+    name: "tls",
+    of_type: None,
+    place: "inputs.ID.tls",
+    settings: &[
+        setting(
+            "cert_file",
+            Kind::Path,
+            Default::Required,
+            "PEM file of the certificate, and of those between it and its authority. Like the other two files it is read again when it has changed, and the one read before stays in force if the new one is bad.",
+        )
+        .like("/etc/millpond/cert.pem"),
+        setting("key_file", Kind::Path, Default::Required, "PEM file of the certificate's private key.")
+            .like("/etc/millpond/key.pem"),
+        setting(
+            "client_ca_file",
+            Kind::Path,
+            Default::Nothing,
+            "PEM file of authorities. With it, only clients that show a certificate of one of them are served.",
+        )
+        .like("/etc/millpond/clients-ca.pem"),
     ],
 };

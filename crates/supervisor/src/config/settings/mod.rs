@@ -3,11 +3,15 @@
 //! The [reader](super::section), the [schema](super::schema) and the tables of the documentation are all made from
 //! these declarations, so they cannot disagree.
 
+use super::listen;
 use super::names;
 use super::units::Fault;
 use super::words::{Words, words_of};
 
+mod admin;
+mod http;
 mod inputs;
+mod network;
 mod outputs;
 mod top;
 
@@ -15,7 +19,10 @@ pub(super) use inputs::{FILE, INPUTS};
 pub(super) use outputs::{KINESIS, QUEUE};
 pub(super) use top::{SECRET, TOP};
 
-use inputs::STDIN;
+use admin::ADMIN;
+use http::HTTP;
+use inputs::{MULTILINE, STDIN, TLS};
+use network::{SYSLOG, TCP, UDP, UNIX};
 use outputs::{ASSUME_ROLE, AUTH, PARTITION_KEY};
 
 /// The settings of one section.
@@ -176,5 +183,22 @@ impl Group {
 }
 
 /// The groups with settings of their own that are documented, the file itself first.
-pub(super) const GROUPS: &[&Group] =
-    &[&TOP, &FILE, &STDIN, &KINESIS, &AUTH, &ASSUME_ROLE, &PARTITION_KEY, &QUEUE, &SECRET];
+pub(super) const GROUPS: &[&Group] = &[
+    &TOP,
+    &ADMIN,
+    &FILE,
+    &MULTILINE,
+    &HTTP,
+    &TCP,
+    &UDP,
+    &SYSLOG,
+    &UNIX,
+    &STDIN,
+    &TLS,
+    &KINESIS,
+    &AUTH,
+    &ASSUME_ROLE,
+    &PARTITION_KEY,
+    &QUEUE,
+    &SECRET,
+];

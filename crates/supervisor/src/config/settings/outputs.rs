@@ -21,6 +21,8 @@ pub(in crate::config) static KINESIS: Group = Group {
         setting("stream_name", Kind::Text(names::check_stream, Some(names::STREAM_PATTERN)), Default::Required, "Name of the stream; not its ARN.").like("logs"),
         setting("region", Kind::Text(names::not_empty, None), Default::Required, "AWS region, such as `eu-west-1`. One that is not known gets a warning unless there is an `endpoint`.").like("eu-west-1"),
         setting("endpoint", Kind::Text(names::check_endpoint, Some("^https?://")), Default::Shown("of the region"), "URL of the service, for an endpoint other than that of the region.").like("http://127.0.0.1:4567"),
+        setting("inputs", Kind::Texts, Default::Shown("all"), "The inputs whose events it gets, by their ids. `[]`: none, for an output that only drains a queue.").like("[\"app\"]"),
+        setting("adopt", Kind::Texts, Default::Is("[]"), "Queues that outputs of earlier configurations left beside its own, by the ids of those outputs: their batches are sent to this stream, too, and in the order of each. What is new does not wait for them.").like("[\"old-name\"]"),
         setting("auth", Kind::Section(&AUTH), Default::Is("{}"), "Credentials; see below."),
         setting(
             "backpressure",
@@ -91,7 +93,6 @@ pub(in crate::config) static KINESIS: Group = Group {
         setting("account_id_endpoints", Kind::Flag, Default::Is("false"), "The endpoint of the account, `<account>.data-kinesis.…`, where the credentials name it. Firewalls may have to allow it first."),
         later("pipeline", &[]),
         later("system_fields", &["[]"]),
-        later("inputs", &[]),
         later("where", &[]),
         later("final", &[]),
     ],
