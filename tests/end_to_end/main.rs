@@ -14,6 +14,7 @@ mod faults;
 mod http;
 mod http_trouble;
 mod import;
+mod journal;
 mod metrics;
 mod modes;
 mod online;

@@ -1,6 +1,6 @@
 //! What happens to new events while the output is down.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::world::World;
 
@@ -65,5 +65,24 @@ async fn strict_ordering_holds_through_an_outage() {
         last = Some(number);
     });
     assert_eq!(last, Some(world.written - 1));
+    world.finish(0).await;
+}
+
+/// What goes through the queue goes no faster than its limit. It may be slower than that, on a slow machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_keeps_to_its_limit() {
+    let settings = "flush_period: 50ms\nmax_record_size: \"16 KiB\"\nbackpressure: queue\n\
+                    queue: { mode: always, drain_rate: 2000 }";
+    let mut world = World::new(1, settings).await;
+    world.write_lines(6_000);
+    let start = Instant::now();
+    world.start();
+    world.arrived().await;
+    // All but the last batch were waited for; a batch holds some hundred lines.
+    assert!(
+        start.elapsed() > Duration::from_secs(2),
+        "6000 lines at 2000 a second took {:?}",
+        start.elapsed()
+    );
     world.finish(0).await;
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use millpond_local_kinesis::verify;
 use tokio::sync::watch;
+use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use crate::sender::{Kind, Sender};
@@ -33,7 +34,7 @@ impl fmt::Display for Cell {
 impl Cell {
     pub(crate) fn play(self) -> Row {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let row = runtime.block_on(self.outcome());
+        let row = LocalSet::new().block_on(&runtime, self.outcome());
         row.check();
         row
     }
@@ -55,7 +56,7 @@ impl Cell {
             said.as_str().unwrap().clone_into(&mut address);
         }
         let (tell, stop) = watch::channel(false);
-        let sender = tokio::spawn(Sender { kind: self.kind, address, path, stop }.run());
+        let sender = tokio::task::spawn_local(Sender { kind: self.kind, address, path, stop }.run());
         world.live(UP, 0).await;
         let down = world.fault("down");
         world.live(DOWN, 0).await;

@@ -17,9 +17,10 @@ mod answer;
 mod control;
 mod gate;
 mod rates;
+mod report;
 mod respond;
 mod server;
-mod status;
+pub mod status;
 #[cfg(test)]
 mod tests;
 mod trial;

@@ -322,3 +322,5 @@ fn probe_delay_max(attempt: u32, down_for: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transitions;

@@ -16,6 +16,8 @@ pub mod drill;
 pub mod driver;
 pub mod failure_log;
 pub mod forwarder;
+#[cfg(test)]
+mod golden;
 pub mod health;
 pub mod histogram;
 pub mod inputs;

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::chunk::Chunk;
 use crate::clock;
-use crate::config::checked::{Input, Output};
+use crate::config::checked::{Config, Input, Output};
 use crate::counters::{Counter, OutputCounters};
 use crate::dead_letters::DeadLetterView;
 use crate::driver::Control;
@@ -290,6 +290,17 @@ impl Registry {
             .iter()
             .filter(|input| &*input.id == id)
             .for_each(|input| input.set_stage(InputStage::Ended));
+    }
+
+    /// Lists everything in the order of the configuration; what is not in it comes last.
+    pub fn arrange(&self, config: &Config) {
+        let input = |id: &str| config.inputs.iter().position(|input| input.id == id).unwrap_or(usize::MAX);
+        let output =
+            |id: &str| config.outputs.iter().position(|output| output.id == id).unwrap_or(usize::MAX);
+        self.change(|listed| {
+            listed.inputs.sort_by_key(|entry| input(&entry.id));
+            listed.outputs.sort_by_key(|entry| output(&entry.id));
+        });
     }
 
     /// Takes out an input.

@@ -57,7 +57,33 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
+    use crate::golden;
+
+    /// Every event in every width: `fixtures/transitions/window.txt`.
+    #[test]
+    fn every_event_at_every_width() {
+        let mut table =
+            "The window of an output with 8 permits: puts that may be in flight after each event.\n\n\
+                         width   accepted   throttled   throttled within 100 ms of the last time\n"
+                .to_owned();
+        let (last, soon, later) = (Duration::ZERO, DECREASE_EVERY / 2, DECREASE_EVERY);
+        for width in 1..=8 {
+            let at = Window { limit: f64::from(width), max: 8.0, decreased_at: Some(last) };
+            let after = |happen: &dyn Fn(&mut Window)| {
+                let mut window = at.clone();
+                happen(&mut window);
+                window.limit
+            };
+            let accepted = after(&Window::on_accepted);
+            let throttled = after(&|window| window.on_throttled(later));
+            let again = after(&|window| window.on_throttled(soon));
+            writeln!(table, "{width:5} {accepted:10.2} {throttled:11.2} {again:11.2}").unwrap();
+        }
+        golden::check("transitions/window.txt", &table);
+    }
 
     #[test]
     fn halves_once_per_round_and_recovers_fully() {

@@ -7,8 +7,9 @@ use hyper::{Request, StatusCode, Uri};
 
 use super::answer::{self, Answer};
 use super::gate::{Deed, Wanted};
+use super::report::not_ready;
 use super::server::Shared;
-use super::status::{Status, not_ready};
+use super::status::Status;
 use super::{control, trial};
 use crate::metrics::{self, Exposition};
 use crate::moment::Moment;

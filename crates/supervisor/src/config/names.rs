@@ -43,6 +43,35 @@ pub(super) fn not_empty(text: &str) -> Result<(), Fault> {
     Ok(())
 }
 
+/// A regular expression that matches something but not everything.
+pub(super) fn check_regex(text: &str) -> Result<(), Fault> {
+    not_empty(text)?;
+    match regex::bytes::Regex::new(text) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            // The last line says what is wrong, those before show where.
+            let error = error.to_string();
+            let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            Err(Fault::new(
+                format!("is no regular expression: {reason}"),
+                "write one as in RE2 or Go, which has neither look-around nor back-references; in YAML it stands best in single quotes",
+            ))
+        }
+    }
+}
+
+/// The name of a unit of systemd, or a pattern of them.
+pub(super) fn check_unit(unit: &str) -> Result<(), Fault> {
+    not_empty(unit)?;
+    if unit.starts_with('-') || unit.chars().any(|char| char.is_whitespace() || char.is_control()) {
+        return Err(Fault::new(
+            "is no name of a unit",
+            "write one as `systemctl list-units` shows it, such as `nginx.service`",
+        ));
+    }
+    Ok(())
+}
+
 /// What a stream's name looks like, as a regular expression for the schema.
 pub(super) const STREAM_PATTERN: &str = "^[A-Za-z0-9_.-]{1,128}$";
 

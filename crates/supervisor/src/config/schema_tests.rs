@@ -21,7 +21,9 @@ fn with(group: &Group, line: Option<String>) -> String {
             "type: syslog\n    listen: \"127.0.0.1:0\"\n    transport: tcp"
         }
         "syslog" => "type: syslog\n    listen: \"127.0.0.1:0\"",
+        "journald" => "type: journald",
         "unix" => "type: unix\n    path: /x",
+        "multiline" => "type: file\n    include: [\"/x\"]\n    multiline:\n      start: x",
         "tls" => "type: http\n    listen: \"127.0.0.1:0\"\n    tls:\n      cert_file: x\n      key_file: x",
         _ => "type: file\n    include: [\"/x\"]",
     };
@@ -33,10 +35,10 @@ fn with(group: &Group, line: Option<String>) -> String {
         ("top", Some(line)) => top = line,
         ("admin", Some(line)) => top = format!("admin:\n  {line}"),
         ("secret", Some(line)) => top = format!("secrets:\n  kinesis:\n    {line}"),
-        ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin", Some(line)) => {
+        ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "journald" | "stdin", Some(line)) => {
             of_input = format!("\n    {line}")
         }
-        ("tls", Some(line)) => of_input = format!("\n      {line}"),
+        ("tls" | "multiline", Some(line)) => of_input = format!("\n      {line}"),
         ("kinesis", Some(line)) => of_output = format!("\n    {line}"),
         (section, Some(line)) => of_output = format!("\n    {section}:\n      {line}"),
     }
@@ -121,7 +123,7 @@ fn ranges_are_what_is_declared() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 38);
+    assert_eq!(checked, 41);
     assert_eq!(Size(SIZE_MAX).to_string(), "1048576 TiB");
 }
 
@@ -137,8 +139,9 @@ fn properties(group: &Group) -> Value {
     match group.name {
         "top" => schema["properties"].clone(),
         "admin" => schema["properties"]["admin"]["properties"].clone(),
-        name @ ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "stdin") => input(name),
+        name @ ("file" | "http" | "tcp" | "udp" | "syslog" | "unix" | "journald" | "stdin") => input(name),
         "tls" => input("http")["tls"]["properties"].clone(),
+        "multiline" => input("file")["multiline"]["properties"].clone(),
         "kinesis" => output.clone(),
         "secret" => schema["properties"]["secrets"]["additionalProperties"]["oneOf"][0]["properties"].clone(),
         "partition_key" => output["partition_key"]["anyOf"][2]["properties"].clone(),

@@ -134,7 +134,7 @@ fn the_least_that_a_file_must_hold() {
 fn a_file_input() {
     let yaml = with_output("").replace(
         "app: { type: stdin }",
-        "app: { type: file, include: [\"/var/log/*.log\", ./x.log], exclude: [\"*.gz\"], read_from: end, rescan: 5s, codec: json, max_line: 64 KiB }",
+        "app: { type: file, include: [\"/var/log/*.log\", ./x.log], exclude: [\"*.gz\"], read_from: end, rescan: 5s, codec: json, max_line: 64 KiB, multiline: { start: ^x, timeout: 2s } }",
     );
     let (config, _) = parse_here(&yaml).unwrap();
     let expected = Input {
@@ -146,6 +146,7 @@ fn a_file_input() {
             exclude: vec!["**/*.gz".into()],
             read_from: ReadFrom::End,
             rescan: Duration::from_secs(5),
+            multiline: Some(MultilineSettings { start: "^x".into(), timeout: Duration::from_secs(2) }),
         }),
     };
     assert_eq!(config.inputs, [expected]);

@@ -99,11 +99,9 @@ pub(super) enum InputType {
     Udp,
     Syslog,
     Unix,
+    Journald,
     Stdin,
 }
-
-/// Input types that later versions bring.
-pub(super) const INPUT_TYPES_LATER: [&str; 1] = ["journald"];
 
 impl Words for InputType {
     const WORDS: &'static [(&'static str, Self)] = &[
@@ -113,12 +111,9 @@ impl Words for InputType {
         ("udp", Self::Udp),
         ("syslog", Self::Syslog),
         ("unix", Self::Unix),
+        ("journald", Self::Journald),
         ("stdin", Self::Stdin),
     ];
-
-    fn refuse(word: &str) -> Option<Fault> {
-        INPUT_TYPES_LATER.contains(&word).then(|| not_yet(one_of(&words_of::<Self>())))
-    }
 }
 
 impl Words for StreamFraming {
@@ -280,8 +275,8 @@ mod tests {
             "is not a word known here; did you mean `drop_oldest`? write `block`, `drop` or `drop_oldest`",
         );
         check::<InputType>(
-            "journald",
-            "is not available in this version yet; write `file`, `http`, `tcp`, `udp`, `syslog`, `unix` or `stdin`",
+            "kafka",
+            "is not a word known here; write `file`, `http`, `tcp`, `udp`, `syslog`, `unix`, `journald` or `stdin`",
         );
         check::<Transport>("tls", "is not a word known here; write `tcp`, and a section `tls` beside it");
         check::<OutputType>("sqs", "is not a word known here; write `kinesis`");

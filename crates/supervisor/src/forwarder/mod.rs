@@ -7,6 +7,8 @@
 mod events;
 mod held;
 mod messages;
+#[cfg(test)]
+mod policies;
 mod steps;
 #[cfg(test)]
 mod walk;
@@ -198,9 +200,10 @@ impl Forwarder {
         let down = self.health.name().is_down();
         match self.policy.backpressure {
             Backpressure::Drop if down && !self.stopping => Some(DropReason::Unhealthy),
-            // What is taken back from a full queue is about to be sent, and what waits behind it too.
             Backpressure::Queue if self.policy.on_full == OnFull::Drop => {
-                (!self.queue_room && !self.withdrawing).then_some(DropReason::QueueFull)
+                // What is taken back from a full queue is about to be sent, and what waits behind it too.
+                let full = !self.queue_room && !self.withdrawing;
+                (full && !self.is_direct(self.now)).then_some(DropReason::QueueFull)
             }
             _ => None,
         }

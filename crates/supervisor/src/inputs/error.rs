@@ -54,6 +54,18 @@ pub enum InputError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The journal cannot be read.
+    #[error("input {input}: cannot run {program}: {message}; {remedy}")]
+    Journal {
+        /// Id of the input.
+        input: Arc<str>,
+        /// What should read it.
+        program: String,
+        /// What happened.
+        message: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A Unix socket cannot be had.
     #[error("input {input}: cannot listen on {}: {message}; {remedy}", path.display())]
     Socket {

@@ -18,8 +18,12 @@ pub(super) struct Taken {
     pub(super) cut_bytes: u64,
     /// Bytes of the input that are dealt with.
     pub(super) consumed: usize,
-    /// What was dealt with ends inside a line that was cut.
+    /// What was dealt with ends inside a line (or an event of several lines) that was cut.
     pub(super) in_cut_line: bool,
+    /// Where each message ends in `data`, where that is not at line ends: then `lines` and `cut` count messages.
+    pub(super) ends: Option<Vec<u32>>,
+    /// A message of several lines has begun, and may be finished: only what follows tells.
+    pub(super) is_unfinished: bool,
 }
 
 /// Takes whole lines off the front of `input`.
@@ -75,7 +79,7 @@ fn take_whole(lines: &[u8], max_line: usize, taken: &mut Taken) {
 }
 
 /// Whether this line, of which the `\n` has not come or is left out, is too long whatever follows.
-fn is_too_long(line: &[u8], max_line: usize) -> bool {
+pub(super) fn is_too_long(line: &[u8], max_line: usize) -> bool {
     // One byte more than allowed may be the `\r` of the line end.
     !matches!(line.get(max_line..), None | Some([] | [b'\r']))
 }

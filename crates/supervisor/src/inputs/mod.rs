@@ -15,15 +15,18 @@ use tokio::sync::{oneshot, watch};
 
 use self::net::opened::NetInput;
 use crate::chunk::Codec;
-use crate::config::checked::{FileInput, Input, InputKind};
+use crate::config::checked::{FileInput, Input, InputKind, JournaldInput};
 use crate::ways::Fanout;
 
 mod counters;
 mod error;
 mod file;
 mod http;
+mod journald;
+mod kept;
 mod lines;
 mod listen;
+mod multiline;
 mod net;
 mod stdin;
 mod syslog;
@@ -36,6 +39,7 @@ pub use counters::{Count, InputCounters};
 pub use error::InputError;
 pub use file::run_file;
 pub use http::{HttpListener, Outcome, RequestCounters, run_http};
+pub use journald::run_journald;
 pub(crate) use listen::remedy as remedy_of_listen;
 pub use stdin::run_stdin;
 
@@ -134,6 +138,7 @@ pub fn spawn(
                 match opened {
                     Opened::File(config) => run_file(config, ctx).await,
                     Opened::Http(listener) => run_http(listener, ctx).await,
+                    Opened::Journald(config) => run_journald(config, ctx).await,
                     Opened::Net(input) => input.run(ctx).await,
                     Opened::Stdin => run_stdin(ctx).await,
                 }
@@ -150,6 +155,7 @@ pub fn spawn(
 enum Opened {
     File(FileInput),
     Http(HttpListener),
+    Journald(JournaldInput),
     Net(NetInput),
     Stdin,
 }
@@ -164,6 +170,7 @@ impl Opened {
             InputKind::Udp(config) => Self::Net(udp::open(id, &config)?),
             InputKind::Syslog(config) => Self::Net(syslog::open(id, config)?),
             InputKind::Unix(config) => Self::Net(unix::open(id, config)?),
+            InputKind::Journald(config) => Self::Journald(config),
             InputKind::Stdin => Self::Stdin,
         })
     }

@@ -212,6 +212,7 @@ fn running(counters: OutputCounters) -> RunningOutput {
         strict_ordering: true,
         on_full: Default::default(),
         concurrency: 1,
+        drain: Default::default(),
     };
     let view = Publisher::new(&Forwarder::new(policy, 0, 1)).view(None);
     RunningOutput {

@@ -1,6 +1,7 @@
 //! Inputs and outputs together: what has happened to one, and what follows for the others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -79,6 +80,7 @@ impl Parts {
             let ways = parts.outputs.ways(&id);
             parts.inputs.start(&id, &parts.config.data_dir, ways, &mut parts.tasks)?;
         }
+        registry.arrange(&parts.config);
         Ok(parts)
     }
 
@@ -111,6 +113,7 @@ impl Parts {
         self.config = config;
         self.want(prepared);
         self.go_on();
+        self.registry.arrange(&self.config);
     }
 
     fn want(&mut self, prepared: PreparedOutputs) {
@@ -219,13 +222,14 @@ impl Parts {
     fn stop_failed(&mut self) {
         self.failed = true;
         if self.stopping.is_none() {
-            self.stop(Instant::now() + self.config.shutdown_timeout);
+            self.stop(self.config.shutdown_timeout);
         }
     }
 
-    fn stop(&mut self, until: Instant) {
+    fn stop(&mut self, patience: Duration) {
+        let until = Instant::now() + patience;
         self.stopping = Some(until);
-        self.service.stopping(until.saturating_duration_since(Instant::now()));
+        self.service.stopping(patience);
         self.registry.set_stage(Stage::Stopping);
         self.inputs.stop();
         self.outputs.stop(until);
@@ -239,10 +243,10 @@ impl Parts {
         if self.stopping.is_none() {
             let patience = self.config.shutdown_timeout;
             tracing::info!(patience_secs = patience.as_secs_f32(), "stopping; a second signal stops at once");
-            self.stop(Instant::now() + patience);
+            self.stop(patience);
         } else {
             tracing::warn!("stopping at once: what flies may be repeated after the next start");
-            self.stop(Instant::now());
+            self.stop(Duration::ZERO);
         }
     }
 

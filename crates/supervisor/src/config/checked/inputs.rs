@@ -1,6 +1,7 @@
 //! Inputs.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{HttpInput, SyslogInput, SyslogTransport, TcpInput, TlsFiles, UdpInput, UnixInput};
@@ -34,6 +35,8 @@ pub enum InputKind {
     Syslog(SyslogInput),
     /// Messages over a Unix socket.
     Unix(UnixInput),
+    /// The journal of systemd.
+    Journald(JournaldInput),
     /// Standard input, until its end.
     Stdin,
 }
@@ -81,6 +84,7 @@ impl InputKind {
             Self::Udp(_) => "udp",
             Self::Syslog(_) => "syslog",
             Self::Unix(_) => "unix",
+            Self::Journald(_) => "journald",
             Self::Stdin => "stdin",
         }
     }
@@ -97,9 +101,31 @@ pub struct FileInput {
     pub read_from: ReadFrom,
     /// How often directories and files are looked at where change notices do not arrive.
     pub rescan: Duration,
+    /// How events of several lines are told apart; `None`: each line is one.
+    pub multiline: Option<MultilineSettings>,
 }
 
-/// Where reading starts in a file that has no position yet.
+/// How events of several lines are told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MultilineSettings {
+    /// A regular expression; a line that it matches begins an event.
+    pub start: String,
+    /// An event is finished when nothing has come for so long.
+    pub timeout: Duration,
+}
+
+/// What of the journal an input reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournaldInput {
+    /// Units whose entries are read; none for all.
+    pub units: Vec<String>,
+    /// Where the journal is; `None`: where systemd keeps it.
+    pub directory: Option<PathBuf>,
+    /// Where reading starts at the first start.
+    pub read_from: ReadFrom,
+}
+
+/// Where reading starts in a file that has no position yet, or in a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReadFrom {
     /// At its first byte.

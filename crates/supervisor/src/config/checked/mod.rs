@@ -14,7 +14,7 @@ mod listen;
 mod network;
 
 pub use admin::Admin;
-pub use inputs::{FileInput, Input, InputKind, ReadFrom};
+pub use inputs::{FileInput, Input, InputKind, JournaldInput, MultilineSettings, ReadFrom};
 pub use listen::{HttpInput, TlsFiles};
 pub use network::{
     DatagramFraming, StreamFraming, StreamSettings, SyslogInput, SyslogTransport, TcpInput, UdpInput,

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{listen, network};
 use crate::chunk::Codec;
-use crate::config::checked::{FileInput, Input, InputKind};
+use crate::config::checked::{FileInput, Input, InputKind, JournaldInput, MultilineSettings};
 use crate::config::context::Context;
 use crate::config::names;
 use crate::config::section::Section;
 use crate::config::settings::{FILE, Group, INPUTS};
 use crate::config::tree::{Entry, Node, Value};
 use crate::config::units::Fault;
-use crate::config::words::{INPUT_TYPES_LATER, InputType, nearest, read_word, words_of};
+use crate::config::words::{InputType, nearest, words_of};
 
 pub(super) fn warn_of_patterns_read_twice(top: &Section<'_>, inputs: &[Input]) {
     let mut readers: BTreeMap<&str, &str> = BTreeMap::new();
@@ -36,7 +36,7 @@ pub(super) fn warn_of_patterns_read_twice(top: &Section<'_>, inputs: &[Input]) {
 }
 
 pub(super) fn input(context: &Context<'_>, entry: &Entry, path: String) -> Option<Input> {
-    let group = input_group(context, &entry.node, &path)?;
+    let group = input_group(context, &entry.node);
     let section = Section::open(context, group, path, entry.at, &entry.node)?;
     // Some inputs make JSON of what they read themselves.
     let codec = if group.find("codec").is_some() { section.word("codec") } else { Some(Codec::Json) };
@@ -50,6 +50,7 @@ pub(super) fn input(context: &Context<'_>, entry: &Entry, path: String) -> Optio
         "udp" => InputKind::Udp(network::udp(&section)?),
         "syslog" => InputKind::Syslog(network::syslog(&section)?),
         "unix" => InputKind::Unix(network::unix(&section)?),
+        "journald" => InputKind::Journald(journald(&section)),
         "stdin" => InputKind::Stdin,
         name => unreachable!("inputs of type {name} are declared and not read"),
     };
@@ -63,29 +64,42 @@ fn file(section: &Section<'_>) -> InputKind {
         exclude: section.texts("exclude", names::exclude_pattern),
         read_from: section.word("read_from").unwrap_or_default(),
         rescan: section.period("rescan"),
+        multiline: multiline(section),
     })
 }
 
+fn journald(section: &Section<'_>) -> JournaldInput {
+    JournaldInput {
+        units: section.texts("units", |unit, _| names::check_unit(unit).map(|()| unit.to_owned())),
+        directory: section.path("directory"),
+        read_from: section.word("read_from").unwrap_or_default(),
+    }
+}
+
+fn multiline(section: &Section<'_>) -> Option<MultilineSettings> {
+    let multiline = section.is_given("multiline").then(|| section.section("multiline"))?;
+    // What is no section is reported when it is opened.
+    if !section.is_section("multiline") {
+        return None;
+    }
+    let (start, timeout) = (multiline.text("start"), multiline.period("timeout"));
+    Some(MultilineSettings { start: start?, timeout })
+}
+
 /// The settings that an input has, by its type. One without a type, or with a type that is no word, is read as what it
-/// resembles, so that the rest of it is checked too. An input of a later version is reported and read no further.
-fn input_group(context: &Context<'_>, node: &Node, path: &str) -> Option<&'static Group> {
+/// resembles, so that the rest of it is checked too.
+fn input_group(context: &Context<'_>, node: &Node) -> &'static Group {
     let Value::Map(entries) = &*node.value else {
-        return Some(&FILE);
+        return &FILE;
     };
     let Some(entry) = entries.iter().find(|entry| entry.key == "type") else {
         let has_all = |group: &&&Group| entries.iter().all(|entry| group.find(&entry.key).is_some());
-        return Some(INPUTS.iter().rfind(has_all).map_or(&FILE, |group| *group));
+        return INPUTS.iter().rfind(has_all).map_or(&FILE, |group| *group);
     };
     let Value::Scalar { text, .. } = &*entry.node.value else {
-        return Some(&FILE);
+        return &FILE;
     };
     let filled = context.fill(text).map_or_else(|_| text.clone(), |filled| filled.text);
-    if INPUT_TYPES_LATER.contains(&filled.as_str()) {
-        if let Err(fault) = read_word::<InputType>(&filled) {
-            context.problem(entry.node.at, &format!("{path}.type"), entry.node.written.as_deref(), fault);
-        }
-        return None;
-    }
     let meant = nearest(&filled, words_of::<InputType>());
-    Some(INPUTS.iter().find(|group| group.of_type == meant).map_or(&FILE, |group| *group))
+    INPUTS.iter().find(|group| group.of_type == meant).map_or(&FILE, |group| *group)
 }

@@ -1,6 +1,7 @@
 //! The settings of inputs.
 
 use super::http::HTTP;
+use super::journald::JOURNALD;
 use super::network::{SYSLOG, TCP, UDP, UNIX};
 use super::*;
 use crate::chunk::Codec;
@@ -8,7 +9,8 @@ use crate::config::checked::ReadFrom;
 use crate::config::words::InputType;
 
 /// Every type of input. Where one has no type, it is read as the last of these that has all of its settings.
-pub(in crate::config) static INPUTS: &[&Group] = &[&FILE, &HTTP, &TCP, &UDP, &SYSLOG, &UNIX, &STDIN];
+pub(in crate::config) static INPUTS: &[&Group] =
+    &[&FILE, &HTTP, &TCP, &UDP, &SYSLOG, &UNIX, &JOURNALD, &STDIN];
 
 pub(super) const CODEC: Setting = setting(
     "codec",
@@ -61,8 +63,34 @@ pub(in crate::config) static FILE: Group = Group {
         ),
         CODEC,
         MAX_LINE,
-        later("multiline", &[]),
+        setting(
+            "multiline",
+            Kind::Section(&MULTILINE),
+            Default::Shown("none: each line is an event"),
+            "How events of several lines are told apart, such as stack traces; see below.",
+        ),
         later("pipeline", &[]),
+    ],
+};
+
+pub(in crate::config) static MULTILINE: Group = Group {
+    name: "multiline",
+    of_type: None,
+    place: "inputs.ID.multiline",
+    settings: &[
+        setting(
+            "start",
+            Kind::Text(names::check_regex, None),
+            Default::Required,
+            "A regular expression (RE2 syntax). A line that it matches begins an event; the lines up to the next one belong to it. `^` and `$` mean the ends of the line. Begin it with `^` if it should match at the beginning only.",
+        )
+        .like("\"^[0-9]{4}-\""),
+        setting(
+            "timeout",
+            Kind::Period(10, HOUR),
+            Default::Is("1s"),
+            "The last event of a file is finished when nothing was written for so long. Lines that come later and do not match `start` are an event of their own.",
+        ),
     ],
 };
 

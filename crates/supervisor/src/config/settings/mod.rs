@@ -11,6 +11,7 @@ use super::words::{Words, words_of};
 mod admin;
 mod http;
 mod inputs;
+mod journald;
 mod network;
 mod outputs;
 mod top;
@@ -21,7 +22,8 @@ pub(super) use top::{SECRET, TOP};
 
 use admin::ADMIN;
 use http::HTTP;
-use inputs::{STDIN, TLS};
+use inputs::{MULTILINE, STDIN, TLS};
+use journald::JOURNALD;
 use network::{SYSLOG, TCP, UDP, UNIX};
 use outputs::{ASSUME_ROLE, AUTH, PARTITION_KEY};
 
@@ -187,11 +189,13 @@ pub(super) const GROUPS: &[&Group] = &[
     &TOP,
     &ADMIN,
     &FILE,
+    &MULTILINE,
     &HTTP,
     &TCP,
     &UDP,
     &SYSLOG,
     &UNIX,
+    &JOURNALD,
     &STDIN,
     &TLS,
     &KINESIS,

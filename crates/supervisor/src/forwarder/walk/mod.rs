@@ -5,6 +5,7 @@
 //! A model checker was considered (`stateright`): its "eventually" does not see a run that goes in circles, and that from
 //! everywhere the drain ends is half of what is asked here.
 
+mod checks;
 mod shape;
 mod world;
 

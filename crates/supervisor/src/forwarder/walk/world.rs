@@ -4,11 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::Bounds;
-use crate::config::checked::{Backpressure, OnFull};
-use crate::forwarder::held::Stage;
-use crate::forwarder::steps::SPOOLS_MAX;
-use crate::forwarder::{Action, DropReason, Event, Forwarder, Key, Policy, PutResult};
-use crate::health::{Name, PutHealth, Verdict};
+use crate::forwarder::{Action, Event, Forwarder, Key, Policy, PutResult};
+use crate::health::{PutHealth, Verdict};
 use crate::rate::Load;
 
 /// Something that may happen.
@@ -30,7 +27,8 @@ pub(super) enum Move {
     WithdrawAll,
     GiveBack,
     Room(bool),
-    ReadDone,
+    /// A reading ends; `true`: it saw what became readable after it had begun.
+    ReadDone(bool),
     Pause(bool),
     Stop,
     GiveUp,
@@ -53,7 +51,8 @@ pub(super) struct World {
     /// Puts that were not answered yet, and when they began.
     pub(super) puts: BTreeMap<Key, Duration>,
     pub(super) looking: bool,
-    pub(super) reading: Option<usize>,
+    /// So many batches are being read, of those below a sequence.
+    pub(super) reading: Option<(usize, usize)>,
     /// Batches by their sequence; how many can be read, and were.
     pub(super) queue: Vec<u64>,
     pub(super) readable: usize,
@@ -74,9 +73,9 @@ pub(super) struct World {
     pub(super) fates: BTreeMap<u64, Fate>,
 }
 
-type Checked = Result<(), String>;
+pub(super) type Checked = Result<(), String>;
 
-fn must(holds: bool, what: impl FnOnce() -> String) -> Checked {
+pub(super) fn must(holds: bool, what: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(what()) }
 }
 
@@ -117,7 +116,7 @@ impl World {
         self.fates.values().any(|met| *met == fate)
     }
 
-    fn id(&self, key: Key) -> u64 {
+    pub(super) fn id(&self, key: Key) -> u64 {
         match key {
             Key::Live(id) => id,
             Key::Queued(sequence) => self.queue[sequence as usize],
@@ -151,7 +150,8 @@ impl World {
         may(!self.coming_back.is_empty(), Move::GiveBack);
         may(self.room && self.bounds.shortages > 0, Move::Room(false));
         may(!self.room, Move::Room(true));
-        may(self.reading.is_some(), Move::ReadDone);
+        may(self.reading.is_some(), Move::ReadDone(true));
+        may(self.reading.is_some_and(|(_, end)| end < self.readable), Move::ReadDone(false));
         may(!self.paused && self.bounds.pauses > 0, Move::Pause(true));
         may(self.paused, Move::Pause(false));
         may(!self.stopped && self.bounds.stops, Move::Stop);
@@ -177,7 +177,7 @@ impl World {
             (self.readable < self.queue.len()).then_some(Move::Sync),
             self.looking.then_some(Move::Verified(Verdict::Covered)),
             put.map(Move::Accepted),
-            self.reading.map(|_| Move::ReadDone),
+            self.reading.map(|_| Move::ReadDone(false)),
             (!self.ended).then_some(Move::InputsEnd),
             self.machine.deadline().map(|_| Move::Deadline),
         ];
@@ -228,9 +228,12 @@ impl World {
                 (self.puts, self.looking, self.reading) = (BTreeMap::new(), false, None);
                 self.handle(Event::GiveUp)
             }
-            Move::Take | Move::Sync | Move::WithdrawAll | Move::GiveBack | Move::Room(_) | Move::ReadDone => {
-                self.queue_moves(step)
-            }
+            Move::Take
+            | Move::Sync
+            | Move::WithdrawAll
+            | Move::GiveBack
+            | Move::Room(_)
+            | Move::ReadDone(_) => self.queue_moves(step),
         }
     }
 
@@ -267,15 +270,16 @@ impl World {
                 self.room = room;
                 self.tell_room()
             }
-            Move::ReadDone => {
-                let max = self.reading.take().ok_or("nobody reads")?;
-                let end = self.readable.min(self.read + max);
+            Move::ReadDone(late) => {
+                let (max, seen) = self.reading.take().ok_or("nobody reads")?;
+                let seen = if late { self.readable } else { seen };
+                let end = seen.min(self.read + max);
                 for sequence in self.read..end {
                     let load = Load { events: 1, bytes: 1 };
                     self.handle(Event::Read { sequence: sequence as u64, load })?;
                 }
                 self.read = end;
-                self.handle(Event::ReadDone { more: self.read < self.readable })
+                self.handle(Event::ReadDone { more: self.read < seen })
             }
             _ => Err(format!("{step:?} is no move of the queue")),
         }
@@ -349,89 +353,14 @@ impl World {
             }
             Action::Read(max) => {
                 must(may_send && !self.stopped, || "a reading while the output is down".to_owned())?;
-                must(self.reading.replace(max).is_none(), || "two readings at once".to_owned())
+                must(self.reading.replace((max, self.readable)).is_none(), || {
+                    "two readings at once".to_owned()
+                })
             }
             Action::Finished => {
                 self.finished = true;
                 Ok(())
             }
         }
-    }
-
-    fn may_drop(&self, reason: DropReason) -> bool {
-        let policy = &self.machine.policy;
-        match reason {
-            DropReason::Unhealthy => {
-                let down =
-                    matches!(self.machine.health().name(), Name::Unhealthy | Name::Verifying | Name::Paused);
-                policy.backpressure == Backpressure::Drop && down
-            }
-            DropReason::QueueFull => {
-                policy.backpressure == Backpressure::Queue && policy.on_full == OnFull::Drop && self.told_full
-            }
-        }
-    }
-
-    /// Under strict ordering a live batch never passes the backlog, and nothing passes the backlog's own order but for
-    /// those that fly together.
-    fn check_order(&self, key: Key) -> Checked {
-        let policy = &self.machine.policy;
-        if !policy.strict_ordering || policy.backpressure != Backpressure::Queue {
-            return Ok(());
-        }
-        let open = |id: &&u64| !self.fates.contains_key(id);
-        let older = match key {
-            Key::Live(_) => self.queue.iter().chain(&self.parked).find(open),
-            Key::Queued(sequence) => {
-                let waits =
-                    |older: &&u64| open(older) && !self.puts.keys().any(|key| self.id(*key) == **older);
-                // With one permit nothing passes it at all.
-                self.queue[..sequence as usize].iter().find(|id| policy.concurrency == 1 && waits(id))
-            }
-        };
-        must(older.is_none(), || format!("{key:?} passes {older:?}"))
-    }
-
-    fn end(&mut self, id: u64, fate: Fate) -> Checked {
-        let before = self.fates.insert(id, fate);
-        must(before.is_none(), || format!("{id} has two fates: {before:?} and {fate:?}"))
-    }
-
-    /// What must hold between any two events.
-    pub(super) fn check(&self) -> Checked {
-        let policy = &self.machine.policy;
-        must(self.puts.len() <= policy.concurrency as usize, || "more puts than permitted".to_owned())?;
-        must(self.machine.deadline().is_none_or(|at| at > self.now), || {
-            "a deadline that is over".to_owned()
-        })?;
-        let down = self.machine.health().permits() == 0;
-        let takes = self.machine.queue_room && self.machine.live.spooling() < SPOOLS_MAX;
-        if policy.backpressure == Backpressure::Queue && down && takes {
-            // Down means queue: only an older put, which is undecided, holds a batch back.
-            for (id, stage) in self.machine.live.iter() {
-                if matches!(stage, Stage::Flying { .. }) && policy.strict_ordering {
-                    break;
-                }
-                let waits = matches!(stage, Stage::Ready { .. });
-                must(!waits, || {
-                    format!("{id} waits in memory while the output is down and the queue has room")
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// At the end every batch has exactly one fate, or is in the queue of a forwarder that was stopped.
-    pub(super) fn check_fates(&self) -> Checked {
-        must(self.puts.is_empty() && self.reading.is_none(), || "it ends before its puts do".to_owned())?;
-        for id in 0..self.given {
-            let queued = self.queue.contains(&id) || self.parked.contains(&id);
-            match self.fates.get(&id) {
-                Some(Fate::Done | Fate::Dropped) => {}
-                Some(Fate::Abandoned) => must(self.stopped, || format!("{id} was abandoned"))?,
-                None => must(self.stopped && queued, || format!("{id} is lost"))?,
-            }
-        }
-        Ok(())
     }
 }

@@ -64,7 +64,7 @@ impl Reader {
             else {
                 continue;
             };
-            let told = tail_from(key, &path, &file, look, Some(&stored), self.max_line);
+            let told = tail_from(key, &path, &file, look, Some(&stored), self.framer.max_line);
             let Ok(mut tail) = told else { continue };
             // Begun anew means: not the file that was stored. And one that was read to its end stays stored.
             if tail.window.acked() != stored.position || look.size <= stored.position.offset {

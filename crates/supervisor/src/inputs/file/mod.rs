@@ -13,6 +13,7 @@
 //! change notice, a timer, the stop.
 
 mod carried;
+mod framer;
 mod identity;
 mod leaving;
 mod missing;
@@ -27,6 +28,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod unfinished;
 mod walk;
 
 use std::future::Future;
@@ -40,6 +42,7 @@ use self::notices::Changes;
 use self::pattern::Patterns;
 use self::reader::{Reader, Returned};
 use self::store::PositionStore;
+use super::multiline::Multiline;
 use super::{InputContext, InputError};
 use crate::config::checked::{FileInput, ReadFrom};
 use crate::ways::{Closed, Fanout};
@@ -106,16 +109,17 @@ async fn run(config: FileInput, ctx: InputContext, timing: Timing) -> Result<(),
     };
     let current_dir = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let patterns = Patterns::new(&config.include, &config.exclude, &current_dir).map_err(pattern_error)?;
+    let multiline = multiline(&config, &ctx.input)?;
     let (mut store, stored) = PositionStore::open(&ctx.positions_dir, &ctx.input)?;
     let is_first_start = stored.is_none();
     let first_from = if is_first_start { config.read_from } else { ReadFrom::Beginning };
     let (returned_tx, returned) = mpsc::unbounded_channel();
-    let mut reader = Reader::new(&ctx, Arc::new(patterns), first_from, timing, returned_tx);
+    let mut reader = Reader::new(&ctx, Arc::new(patterns), multiline, first_from, timing, returned_tx);
     reader.start(stored.unwrap_or_default());
     if is_first_start {
         // From now on a file without a position is a new one.
         let positions = reader.positions();
-        store.save_first(positions.iter()).map_err(|error| cannot_save(&reader.input, &store, &error))?;
+        store.save_first(positions.iter()).map_err(|error| store.unsaved(&error))?;
     }
     ctx.started.tell();
     let now = Instant::now();
@@ -141,12 +145,14 @@ async fn run(config: FileInput, ctx: InputContext, timing: Timing) -> Result<(),
     Ok(())
 }
 
-fn cannot_save(input: &Arc<str>, store: &PositionStore, error: &std::io::Error) -> InputError {
-    InputError::Positions {
+/// How events of several lines are told apart, if they are.
+fn multiline(config: &FileInput, input: &Arc<str>) -> Result<Option<Multiline>, InputError> {
+    let made = config.multiline.as_ref().map(|multiline| Multiline::new(&multiline.start, multiline.timeout));
+    made.transpose().map_err(|error| InputError::Pattern {
         input: Arc::clone(input),
-        dir: store.dir().to_owned(),
-        reason: format!("{error}; make room on its disk and let the user that runs millpond write there"),
-    }
+        pattern: config.multiline.as_ref().map(|multiline| multiline.start.clone()).unwrap_or_default(),
+        reason: error.to_string(),
+    })
 }
 
 fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
@@ -226,6 +232,9 @@ impl Running {
 
     fn due_at(&self) -> Instant {
         let mut due = self.rescan_at;
+        if let Some(quiet) = self.reader.unfinished.due_at() {
+            due = due.min(quiet);
+        }
         if self.reader.is_dirty || self.reader.has_lost() {
             due = due.min(self.save_at);
         }
@@ -243,6 +252,9 @@ impl Running {
             }
             self.save_if_dirty();
             self.save_at = Instant::now() + self.timing.save_interval;
+        }
+        if self.reader.unfinished.due_at().is_some_and(|quiet| now >= quiet) {
+            self.reader.finish_quiet(now);
         }
         if now >= self.leaving_at {
             self.reader.look_at_leaving();
@@ -300,7 +312,7 @@ impl Running {
             }
             Err(error) => {
                 counters.position_errors.add(1);
-                Err(cannot_save(&self.reader.input, &self.store, &error))
+                Err(self.store.unsaved(&error))
             }
         }
     }

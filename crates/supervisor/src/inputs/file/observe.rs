@@ -209,7 +209,8 @@ impl Reader {
         let told = match self.open_as(path, key) {
             Ok(None) => return None,
             Ok(Some((file, look))) => {
-                tail_from(key, path, &file, look, stored.as_ref(), self.max_line).map(|tail| (tail, file))
+                tail_from(key, path, &file, look, stored.as_ref(), self.framer.max_line)
+                    .map(|tail| (tail, file))
             }
             Err(error) => Err(error),
         };

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::Timing;
 use super::carried::Carried;
+use super::framer::Framer;
 use super::identity::{FileKey, Verdict};
 use super::notices::Notices;
 use super::pattern::Patterns;
@@ -19,10 +20,12 @@ use super::positions::Stored;
 use super::roster::Roster;
 use super::tail::{self, Look, Place, Tail, TailId, Turn};
 use super::trouble::Troubles;
+use super::unfinished::Unfinished;
 use crate::ack_window::{AckWindow, Position};
 use crate::chunk::{Chunk, Codec, Framing, Receipt};
 use crate::config::checked::ReadFrom;
 use crate::inputs::lines::Taken;
+use crate::inputs::multiline::Multiline;
 use crate::inputs::{InputContext, InputCounters};
 
 /// A receipt that has come back.
@@ -37,7 +40,8 @@ pub(super) struct Returned {
 pub(super) struct Reader {
     pub(super) input: Arc<str>,
     codec: Codec,
-    pub(super) max_line: usize,
+    pub(super) framer: Framer,
+    pub(super) unfinished: Unfinished,
     pub(super) counters: Arc<InputCounters>,
     pub(super) patterns: Arc<Patterns>,
     /// Where files begin that are found by the first walk and have no position.
@@ -66,6 +70,7 @@ impl Reader {
     pub(super) fn new(
         ctx: &InputContext,
         patterns: Arc<Patterns>,
+        multiline: Option<Multiline>,
         first_from: ReadFrom,
         timing: Timing,
         returned: mpsc::UnboundedSender<Returned>,
@@ -73,7 +78,8 @@ impl Reader {
         Self {
             input: Arc::clone(&ctx.input),
             codec: ctx.codec,
-            max_line: ctx.max_line,
+            framer: Framer { max_line: ctx.max_line, multiline },
+            unfinished: Unfinished::default(),
             counters: Arc::clone(&ctx.counters),
             notices: Notices::new(Arc::clone(&patterns), timing.notices),
             patterns,
@@ -108,8 +114,8 @@ impl Reader {
         let tail = self.roster.get_mut(id)?;
         // What is lost is read again first, once nothing is on its way any more.
         let file = tail.file.as_ref().filter(|_| !tail.window.has_lost())?;
-        let (from, is_at_end) = (tail.window.sent_to(), tail.is_at_end);
-        match tail::read_turn(file, tail.fingerprint, from, self.max_line, is_at_end, &mut self.scratch) {
+        let (from, end) = (tail.window.sent_to(), tail.end());
+        match tail::read_turn(file, tail.fingerprint, from, &self.framer, end, &mut self.scratch) {
             Ok(Turn::Read { taken, fingerprint, look, is_more }) => {
                 tail.fingerprint = fingerprint;
                 tail.seen = Some(look);
@@ -119,6 +125,8 @@ impl Reader {
                 tail.is_at_end &= is_more;
                 if is_more {
                     self.roster.enqueue(id);
+                } else {
+                    self.note_end(id, look.size, taken.is_unfinished);
                 }
                 self.take(id, taken)
             }
@@ -152,7 +160,7 @@ impl Reader {
         if taken.cut > 0 {
             tracing::warn!(
                 path = %tail.path.display(), position = from.offset, lines = taken.cut,
-                "{} lines behind byte {} of {} are longer than max_line and were cut",
+                "{} lines or events behind byte {} of {} are longer than max_line and were cut",
                 taken.cut, from.offset, tail.path.display(),
             );
         }
@@ -179,7 +187,7 @@ impl Reader {
             codec: self.codec,
             read_at_ms: now_ms(),
             data: Bytes::from(taken.data),
-            framing: Framing::Lines,
+            framing: taken.ends.map_or(Framing::Lines, |ends| Framing::Ends(ends.into())),
             receipt,
         })
     }

@@ -9,10 +9,12 @@ use std::time::Instant;
 
 use rustix::fs::OFlags;
 
+use super::framer::Framer;
 use super::identity::{FINGERPRINT_BYTES_MAX, FileKey, Fingerprint, Verdict, judge};
 use super::positions::Stored;
 use crate::ack_window::{AckWindow, Position};
-use crate::inputs::lines::{Taken, take_lines};
+use crate::inputs::lines::Taken;
+use crate::inputs::multiline::End;
 
 /// Bytes of a chunk, unless a single line is longer.
 pub(super) const CHUNK_BYTES_MAX: usize = 256 << 10;
@@ -42,6 +44,10 @@ pub(super) struct Tail {
     pub(super) is_queued: bool,
     /// Nothing will follow: a last line without a line end is taken as it is.
     pub(super) is_at_end: bool,
+    /// Nothing came for a while: the last event of several lines is finished.
+    pub(super) is_quiet: bool,
+    /// The last event may go on: how large the file was then, and since when.
+    pub(super) unfinished: Option<(u64, Instant)>,
 }
 
 /// Whether a file is where it was found.
@@ -90,6 +96,8 @@ impl Tail {
             grown_at: Instant::now(),
             is_queued: false,
             is_at_end: false,
+            is_quiet: false,
+            unfinished: None,
         }
     }
 
@@ -97,6 +105,15 @@ impl Tail {
     pub(super) fn set_found_as(&mut self, path: &Path) {
         self.found_as = path.to_owned();
         self.source = path.to_string_lossy().into();
+    }
+
+    /// What follows what can be read now.
+    pub(super) fn end(&self) -> End {
+        match (self.is_at_end, self.is_quiet) {
+            (true, _) => End::Over,
+            (false, true) => End::Quiet,
+            (false, false) => End::Open,
+        }
     }
 
     /// Bytes known to be in the file and not read yet.
@@ -154,13 +171,14 @@ pub(super) enum Turn {
     BegunAnew { verdict: Verdict, salvaged: Taken },
 }
 
-/// Reads whole lines from a position: up to a chunk full, or a single line.
+/// Reads whole messages from a position: up to a chunk full, or a single one. `end` holds if there is no more in the file
+/// than is read.
 pub(super) fn read_turn(
     file: &File,
     fingerprint: Fingerprint,
     from: Position,
-    max_line: usize,
-    is_at_end: bool,
+    framer: &Framer,
+    end: End,
     scratch: &mut Vec<u8>,
 ) -> io::Result<Turn> {
     // One byte before it, too: a line begins behind the end of another.
@@ -168,11 +186,12 @@ pub(super) fn read_turn(
     let begin = from.offset - back as u64;
     let mut filled = fill(file, scratch, 0, back + CHUNK_BYTES_MAX, begin)?;
     let is_full = filled == back + CHUNK_BYTES_MAX;
-    let mut taken = take_lines(behind(scratch, back, filled), from.in_cut_line, max_line, false);
+    let at_line = back == 0 || scratch.first() == Some(&b'\n');
+    let mut taken = framer.take(behind(scratch, back, filled), from, at_line, End::Open);
     if taken.consumed == 0 && is_full {
-        // A single line; two bytes more than allowed tell that it is too long.
-        filled += fill(file, scratch, filled, back + max_line + 2, begin)?;
-        taken = take_lines(behind(scratch, back, filled), from.in_cut_line, max_line, false);
+        // A single message.
+        filled += fill(file, scratch, filled, back + framer.window(), begin)?;
+        taken = framer.take(behind(scratch, back, filled), from, at_line, End::Open);
     }
     let read = behind(scratch, back, filled);
     // IMPORTANT: looked at after reading. If it is the same file now, it was the same one while it was read.
@@ -192,12 +211,12 @@ pub(super) fn read_turn(
         // it now. Unless it was written anew more than once: then it would hardly be a line that begins there.
         let is_line = scratch.first() == Some(&b'\n') && filled > 0;
         let is_old = is_other_beginning || (verdict == Verdict::Shorter && is_line);
-        let salvaged = take_lines(if is_old { read } else { &[] }, from.in_cut_line, max_line, true);
+        let salvaged = framer.take(if is_old { read } else { &[] }, from, at_line, End::Over);
         return Ok(Turn::BegunAnew { verdict, salvaged });
     }
     let is_more = look.size > from.offset + read.len() as u64;
-    if is_at_end && !is_more {
-        taken = take_lines(read, from.in_cut_line, max_line, true);
+    if end != End::Open && !is_more {
+        taken = framer.take(read, from, at_line, end);
     }
     let is_longer = prefix_len > usize::from(fingerprint.len);
     let fingerprint = if is_longer { Fingerprint::of(prefix) } else { fingerprint };

@@ -24,22 +24,22 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Bytes of a chunk, unless a single message is longer.
-const CHUNK_BYTES_MAX: usize = 256 << 10;
+pub(in crate::inputs) const CHUNK_BYTES_MAX: usize = 256 << 10;
 
 /// How long whole messages wait for more.
-const FLUSH_PERIOD: Duration = Duration::from_millis(100);
+pub(in crate::inputs) const FLUSH_PERIOD: Duration = Duration::from_millis(100);
 
 /// Waits until the input shall stop.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(in crate::inputs) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that nobody can stop it any more, which is the end, too.
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
+pub(in crate::inputs) fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
     *stop.borrow() || stop.has_changed().is_err()
 }
 
-async fn sleep_until(at: Option<Instant>) {
+pub(in crate::inputs) async fn sleep_until(at: Option<Instant>) {
     if let Some(at) = at {
         tokio::time::sleep_until(at).await;
     }

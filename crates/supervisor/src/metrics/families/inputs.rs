@@ -13,6 +13,11 @@ fn of_file(input: &InputMoment, number: u64) -> Option<Number> {
     (input.entry.kind == "file").then_some(number.into())
 }
 
+/// Only what keeps positions has it.
+fn of_positions(input: &InputMoment, number: u64) -> Option<Number> {
+    matches!(input.entry.kind, "file" | "journald").then_some(number.into())
+}
+
 pub(super) static FAMILIES: &[Family] = &[
     family(
         "millpond_input_state",
@@ -166,7 +171,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "saves",
         LABELS,
         "Times that positions were made durable.",
-        Read::Input(|input| of_file(input, input.entry.counters.positions_saved.get())),
+        Read::Input(|input| of_positions(input, input.entry.counters.positions_saved.get())),
     ),
     family(
         "millpond_input_position_errors_total",
@@ -174,6 +179,6 @@ pub(super) static FAMILIES: &[Family] = &[
         "errors",
         LABELS,
         "Times that positions could not be made durable: what was read since the last time would be repeated after a crash.",
-        Read::Input(|input| of_file(input, input.entry.counters.position_errors.get())),
+        Read::Input(|input| of_positions(input, input.entry.counters.position_errors.get())),
     ),
 ];

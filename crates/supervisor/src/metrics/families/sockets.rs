@@ -18,6 +18,8 @@ fn of(input: &InputMoment, types: &[&str], number: Of) -> Option<Number> {
 const CONNECTED: &[&str] = &["tcp", "syslog", "unix"];
 /// Those of UDP.
 const DATAGRAMS: &[&str] = &["udp", "syslog"];
+/// Those that make JSON of what they read.
+const PARSED: &[&str] = &["syslog", "journald"];
 /// All of them.
 const SOCKETS: &[&str] = &["tcp", "udp", "syslog", "unix"];
 
@@ -67,8 +69,8 @@ pub(super) static FAMILIES: &[Family] = &[
         Counter,
         "events",
         LABELS,
-        "Messages that are no syslog and were wrapped as text.",
-        Read::Input(|input| of(input, &["syslog"], |counters| counters.unparsed.get())),
+        "Messages that are no syslog, or no entries of a journal, and were wrapped as text.",
+        Read::Input(|input| of(input, PARSED, |counters| counters.unparsed.get())),
     ),
     family(
         "millpond_input_not_utf8_events_total",
@@ -76,7 +78,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "events",
         LABELS,
         "Messages with bytes that are not UTF-8, which were replaced. Of other inputs the outputs count them.",
-        Read::Input(|input| of(input, &["syslog"], |counters| counters.not_utf8.get())),
+        Read::Input(|input| of(input, PARSED, |counters| counters.not_utf8.get())),
     ),
     family(
         "millpond_input_kernel_dropped_datagrams_total",

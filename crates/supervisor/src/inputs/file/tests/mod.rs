@@ -1,6 +1,7 @@
 //! The input on real files.
 
 mod many;
+mod multiline;
 mod reading;
 mod restart;
 mod rig;

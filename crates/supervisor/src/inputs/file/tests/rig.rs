@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::{Timing, run};
-use crate::chunk::{Chunk, Codec};
+use crate::chunk::{Chunk, Codec, Framing};
 use crate::config::checked::{FileInput, ReadFrom};
 use crate::inputs::{InputContext, InputCounters, InputError};
 use crate::ways::{Fanout, Way};
@@ -51,6 +51,7 @@ impl Rig {
             exclude: Vec::new(),
             read_from: ReadFrom::Beginning,
             rescan: Duration::from_secs(3600),
+            multiline: None,
         };
         Self { dir, config, timing: quick(), max_line: 1 << 20, room: 4 }
     }
@@ -175,8 +176,11 @@ impl Input {
     pub(super) fn note(&mut self, chunk: &Chunk) -> usize {
         self.last = Some(Instant::now());
         let source = Path::new(&*chunk.source).strip_prefix(&self.logs).unwrap().to_str().unwrap().to_owned();
-        let text = String::from_utf8_lossy(&chunk.data);
-        let lines: Vec<String> = text.split_terminator('\n').map(str::to_owned).collect();
+        let text = |message: &[u8]| String::from_utf8_lossy(message).into_owned();
+        let lines: Vec<String> = match chunk.framing {
+            Framing::Lines => text(&chunk.data).split_terminator('\n').map(str::to_owned).collect(),
+            Framing::Ends(_) => chunk.messages().map(text).collect(),
+        };
         let count = lines.len();
         self.lines.entry(source).or_default().extend(lines);
         count
