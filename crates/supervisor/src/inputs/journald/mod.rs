@@ -9,36 +9,31 @@
 mod child;
 mod cursors;
 mod entry;
+mod reading;
 #[cfg(test)]
 mod tests;
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::child::{Journalctl, last_cursor, next_of};
 use self::cursors::{Cursors, decode, encode};
+use self::reading::{Reading, read_some};
 use super::kept::Kept;
-use super::net::framing::Decoder;
-use super::net::gather::Gathered;
 use super::net::{CHUNK_BYTES_MAX, FLUSH_PERIOD, sleep_until, stopped};
 use super::{InputContext, InputCounters, InputError};
 use crate::chunk::{Chunk, Codec, Receipt};
-use crate::config::checked::{JournaldInput, ReadFrom, StreamFraming};
+use crate::config::checked::{JournaldInput, ReadFrom};
 use crate::failure_log::FailureLog;
 use crate::ways::{Closed, Fanout};
 
-/// Bytes of one read.
-const READ_BYTES_MAX: usize = 32 << 10;
 /// Between two saves of the position.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Bounds of the delay before a `journalctl` that has ended is started again; it doubles each time.
@@ -113,50 +108,6 @@ fn no_journal(input: &Arc<str>, program: &Path, error: &io::Error) -> InputError
         } else {
             "let the user that runs millpond read the journal (group systemd-journal), and try the command by hand"
         },
-    }
-}
-
-/// What was read and is not on its way.
-struct Reading {
-    decoder: Decoder,
-    gathered: Gathered,
-    /// The last entry of it.
-    last: Option<String>,
-}
-
-impl Reading {
-    fn new(max_line: usize) -> Self {
-        Self {
-            decoder: Decoder::new(StreamFraming::Lines, max_line),
-            gathered: Gathered::default(),
-            last: None,
-        }
-    }
-
-    /// Takes what has come.
-    fn feed(&mut self, read: &[u8], counters: &InputCounters) {
-        let Self { decoder, gathered, last } = self;
-        let fed = decoder.feed(read, &mut |line| {
-            let mut was_read = None;
-            gathered.write(|out| {
-                was_read = entry::write(line, out);
-                if was_read.is_none() {
-                    // The codec wraps it as text.
-                    out.extend_from_slice(line);
-                }
-            });
-            match was_read {
-                Some(read) => {
-                    counters.not_utf8.add(u64::from(!read.is_utf8));
-                    *last = Some(read.cursor);
-                }
-                None => counters.unparsed.add(1),
-            }
-        });
-        debug_assert!(fed.is_ok(), "lines have no lengths");
-        let flaws = decoder.take_flaws();
-        counters.lines_cut.add(flaws.cut);
-        counters.bytes_cut.add(flaws.cut_bytes);
     }
 }
 
@@ -410,20 +361,4 @@ async fn finish(sending: &mut Option<Sending>) -> Result<(), Closed> {
         Some(sending) => sending.await,
         None => std::future::pending().await,
     }
-}
-
-/// Reads what is there, or waits until something is; 0 at the end. Given up, it has read nothing.
-async fn read_some(
-    from: &mut (impl AsyncRead + Unpin),
-    reading: &mut Reading,
-    counters: &InputCounters,
-) -> io::Result<usize> {
-    poll_fn(|cx| {
-        let mut room = [const { MaybeUninit::uninit() }; READ_BYTES_MAX];
-        let mut buffer = ReadBuf::uninit(&mut room);
-        ready!(Pin::new(&mut *from).poll_read(cx, &mut buffer))?;
-        reading.feed(buffer.filled(), counters);
-        Poll::Ready(Ok(buffer.filled().len()))
-    })
-    .await
 }
