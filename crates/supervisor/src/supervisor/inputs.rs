@@ -105,9 +105,12 @@ impl Inputs {
     /// Takes out what neither runs nor is wanted.
     fn forget(&mut self) {
         let registry = &self.registry;
+        let stopping = self.registry.stage() == Stage::Stopping;
         self.slots.retain(|id, slot| {
-            let stays = slot.running.is_some() || slot.wanted.is_some();
+            // At a stop all of them stay, for the totals.
+            let stays = stopping || slot.running.is_some() || slot.wanted.is_some();
             if !stays {
+                slot.say_totals(id, "in all");
                 registry.remove_input(id);
             }
             stays
@@ -247,21 +250,23 @@ impl Inputs {
     }
 
     pub(super) fn say_totals(&self, when: &str) {
-        for (input, slot) in &self.slots {
-            let counters = &slot.counters;
-            let (events, bytes, cut) =
-                (counters.events.get(), counters.bytes.get(), counters.lines_cut.get());
-            let more_than_0 = |count: &Count| Some(count.get()).filter(|count| *count > 0);
-            tracing::info!(
-                input = &**input,
-                events,
-                bytes,
-                lines_cut = cut,
-                unparsed = more_than_0(&counters.unparsed),
-                datagrams_dropped = more_than_0(&counters.datagrams_dropped),
-                events_lost = more_than_0(&counters.events_lost),
-                "read {when}"
-            );
-        }
+        self.slots.iter().for_each(|(input, slot)| slot.say_totals(input, when));
+    }
+}
+
+impl Slot {
+    fn say_totals(&self, input: &str, when: &str) {
+        let counters = &self.counters;
+        let more_than_0 = |count: &Count| Some(count.get()).filter(|count| *count > 0);
+        tracing::info!(
+            input,
+            events = counters.events.get(),
+            bytes = counters.bytes.get(),
+            lines_cut = counters.lines_cut.get(),
+            unparsed = more_than_0(&counters.unparsed),
+            datagrams_dropped = more_than_0(&counters.datagrams_dropped),
+            events_lost = more_than_0(&counters.events_lost),
+            "read {when}"
+        );
     }
 }

@@ -47,6 +47,29 @@ struct Next {
 }
 
 impl Slot {
+    fn say_totals(&self, output: &str, when: &str) {
+        let counters = &self.counters;
+        tracing::info!(
+            output,
+            events = counters.events.get(),
+            delivered = counters.delivered_events.get(),
+            delivered_bytes = counters.delivered_bytes.get(),
+            repeated = counters.repeated_events.get(),
+            spooled_batches = counters.spooled_batches.get(),
+            dropped = counters.dropped(),
+            dropped_oldest = counters.dropped_oldest.get(),
+            expired = counters.expired.get(),
+            dead_letters = counters.dead_letters.get(),
+            unacknowledged = counters.abandoned_events.get(),
+            puts = counters.puts.total(),
+            failed_puts = counters.puts.failed(),
+            put_p50_ms = counters.puts.duration.quantile_ms(0.5),
+            put_p99_ms = counters.puts.duration.quantile_ms(0.99),
+            put_outcomes = (counters.puts.total() > 0).then(|| tracing::field::display(&counters.puts)),
+            "forwarded {when}"
+        );
+    }
+
     /// Is it there for what is in its queue, and nothing else?
     fn only_drains(&self) -> bool {
         self.wanted.as_ref().and_then(|output| output.inputs.as_ref()).is_some_and(Vec::is_empty)
@@ -207,6 +230,7 @@ impl Outputs {
             self.registry.remove_output(id);
         }
         if slot.wanted.is_none() {
+            slot.say_totals(id, "in all");
             self.slots.remove(id);
         }
         Ok(())
@@ -247,27 +271,6 @@ impl Outputs {
     }
 
     pub(super) fn say_totals(&self, when: &str) {
-        for (output, slot) in &self.slots {
-            let counters = &slot.counters;
-            tracing::info!(
-                output = &**output,
-                events = counters.events.get(),
-                delivered = counters.delivered_events.get(),
-                delivered_bytes = counters.delivered_bytes.get(),
-                repeated = counters.repeated_events.get(),
-                spooled_batches = counters.spooled_batches.get(),
-                dropped = counters.dropped(),
-                dropped_oldest = counters.dropped_oldest.get(),
-                expired = counters.expired.get(),
-                dead_letters = counters.dead_letters.get(),
-                unacknowledged = counters.abandoned_events.get(),
-                puts = counters.puts.total(),
-                failed_puts = counters.puts.failed(),
-                put_p50_ms = counters.puts.duration.quantile_ms(0.5),
-                put_p99_ms = counters.puts.duration.quantile_ms(0.99),
-                put_outcomes = (counters.puts.total() > 0).then(|| tracing::field::display(&counters.puts)),
-                "forwarded {when}"
-            );
-        }
+        self.slots.iter().for_each(|(output, slot)| slot.say_totals(output, when));
     }
 }
