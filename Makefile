@@ -38,11 +38,12 @@ test: ## everything that must be green: unit and integration tests, then interop
 SEED := $(shell date +%s)000000
 
 .PHONY: soak
-soak: ## the queue's crash tests for an hour or two, from other seeds each time
+soak: ## the queue's crash tests and the forwarder's long walks for an hour or two, from other seeds
 	$(call need,cargo,$(RUST))
 	QUEUE_FROM=$(SEED) QUEUE_HISTORIES=1000000 QUEUE_THOROUGH=1 QUEUE_MUTATIONS=300000 \
 		QUEUE_FUZZ_FROM=$(SEED) QUEUE_FUZZ_SECS=1800 QUEUE_KILLS=1000 QUEUE_CUTS=300 \
 		cargo test -p millpond-queue --locked
+	cargo test -p millpond --lib --test forwarder_simulation --locked -- --ignored
 
 .PHONY: interop
 interop: ## forward to kinesis-local and moto, read back with boto3 (part of test)

@@ -10,6 +10,7 @@ mod world;
 mod admin;
 mod arrival;
 mod batching;
+mod clock;
 mod faults;
 mod http;
 mod http_trouble;
