@@ -207,7 +207,7 @@ fn with_a_drain_that_is_limited() {
 }
 
 #[test]
-#[ignore = "takes some ten minutes: everything that may happen, all in one walk"]
+#[ignore = "takes some two minutes: everything that may happen, all in one walk"]
 fn with_all_troubles_at_once() {
     for mode in [QueueMode::Error, QueueMode::Always, SLOW] {
         for strict_ordering in [true, false] {
