@@ -84,7 +84,7 @@ async fn connections() {
     world.stop().await;
 }
 
-pub(super) const DATAGRAMS: Expected = &[("millpond_input_dropped_datagrams_total", AtLeast(1.0))];
+pub(super) const DATAGRAMS: Expected = &[("millpond_input_kernel_dropped_datagrams_total", AtLeast(1.0))];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn datagrams_are_dropped() {
@@ -92,7 +92,8 @@ async fn datagrams_are_dropped() {
         listening("type: udp, receive_buffer: \"4 KiB\"", "backpressure: block").await;
     assert_eq!(post(address, "/api/v1/outputs/main/pause", "").await.status, 200);
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let dropped = |metrics: &Metrics| metrics.get("millpond_input_dropped_datagrams_total") > Some(0.0);
+    let dropped =
+        |metrics: &Metrics| metrics.get("millpond_input_kernel_dropped_datagrams_total") > Some(0.0);
     for _ in 0..20_000 {
         socket.send_to(&[b'x'; 1_000], input).await.unwrap();
     }

@@ -44,9 +44,12 @@ pub(super) fn look(config: &Config, file: &str) -> Machine {
         machine.directory(file, &format!("outputs.{}.queue.path", output.id), &output.queue.path);
     }
     machine.space(file, &outputs);
+    if let Some(files) = config.admin.as_ref().and_then(|admin| admin.tls.as_ref()) {
+        machine.certificates(file, "admin.tls", files);
+    }
     for input in &config.inputs {
         if let Some(files) = input.kind.tls_files() {
-            machine.certificates(file, &input.id, files);
+            machine.certificates(file, &format!("inputs.{}.tls", input.id), files);
         }
         let InputKind::File(files) = &input.kind else {
             continue;
@@ -157,9 +160,9 @@ impl Machine {
     }
 
     /// Sees whether the files of an input's TLS can serve.
-    fn certificates(&mut self, file: &str, input: &str, files: &TlsFiles) {
+    fn certificates(&mut self, file: &str, section: &str, files: &TlsFiles) {
         if let Err(error) = tls::check(files) {
-            let key = format!("inputs.{input}.tls.{}", error.key);
+            let key = format!("{section}.{}", error.key);
             let value = error.path.display().to_string();
             self.add(Severity::Problem, file, &key, &value, error.message, error.remedy);
         }

@@ -172,3 +172,23 @@ fn the_report_as_json() {
     assert_eq!(json["configuration"]["inputs"][0]["type"], "stdin");
     assert!(!json.to_string().contains("HUNTER2"), "{json}");
 }
+
+#[test]
+fn the_admin_address_is_explained() {
+    let told_of = |admin: &str| {
+        let (outcome, told) = check_text(&format!(
+            "admin: {{ {admin} }}\ninputs: {{ pipe: {{ type: stdin }} }}\noutputs: {{ main: {OUTPUT} }} }}\n"
+        ));
+        let line = told.lines().find(|line| line.starts_with("admin ")).map(str::to_owned);
+        (outcome, line.unwrap_or_else(|| panic!("{told}")), told)
+    };
+    let (outcome, line, _) = told_of("");
+    assert_eq!(outcome, Outcome::Good);
+    assert_eq!(line, "admin   http://127.0.0.1:9650, open to all users of this machine");
+    let (outcome, line, told) =
+        told_of("listen: \"0.0.0.0:9650\", token: HUNTER2, tls: { cert_file: DIR/no, key_file: DIR/no }");
+    assert_eq!(outcome, Outcome::MachineProblem);
+    assert_eq!(line, "admin   https://0.0.0.0:9650, asks for the token");
+    assert!(told.contains("admin.tls.cert_file: DIR/no: cannot be read"), "{told}");
+    assert!(!told.contains("HUNTER2"), "{told}");
+}
