@@ -48,14 +48,9 @@ impl Cell {
             _ => world.path("app.log"),
         };
         world.start();
-        world.hear("the output", |said| said.message.contains("output started")).await;
-        let mut address = String::new();
-        if self.kind.listens() {
-            world.hear("the address", |said| said.message == "listening").await;
-            let said = &world.said.last().unwrap().fields["address"];
-            said.as_str().unwrap().clone_into(&mut address);
-        }
+        let address = if self.kind.listens() { self.address(&mut world).await } else { String::new() };
         let (tell, stop) = watch::channel(false);
+        // A pipe that nobody writes to lets nobody read from it: so not after the start.
         let sender = tokio::task::spawn_local(Sender { kind: self.kind, address, path, stop }.run());
         world.live(UP, 0).await;
         let down = world.fault("down");
@@ -63,6 +58,10 @@ impl Cell {
         world.clear(down);
         world.live(UP, 0).await;
         tell.send_replace(true);
+        if self.kind == Kind::Stdin {
+            // Its input is over, so it delivers everything and ends.
+            world.ended().await;
+        }
         let until = Instant::now() + PATIENCE;
         while !sender.is_finished() {
             assert!(Instant::now() < until, "the sender never came to its end: {:#?}", world.said);
@@ -70,7 +69,9 @@ impl Cell {
         }
         let sent = sender.await.unwrap();
         self.all_have_a_fate(&mut world, sent).await;
-        self.end(&mut world).await;
+        if self.kind != Kind::Stdin {
+            world.stop().await;
+        }
         let (delivered, repeated) = tally(&world);
         Row {
             kind: self.kind,
@@ -82,6 +83,12 @@ impl Cell {
             dropped_by_kernel: dropped_by_kernel(&world),
             spooled_batches: world.number("spooled_batches"),
         }
+    }
+
+    /// Where the forwarder listens.
+    async fn address(self, world: &mut World) -> String {
+        world.hear("the address", |said| said.message == "listening").await;
+        world.said.last().unwrap().fields["address"].as_str().unwrap().to_owned()
     }
 
     /// Waits until everything has arrived, or nothing more does where something may be missing.
@@ -97,15 +104,6 @@ impl Cell {
             }
             assert!(Instant::now() < until, "{delivered} of {sent} have arrived: {:#?}", world.said);
             world.live(Duration::from_secs(3), 0).await;
-        }
-    }
-
-    /// Stops the forwarder, unless it stops by itself since its input is over.
-    async fn end(self, world: &mut World) {
-        if self.kind == Kind::Stdin {
-            world.ended().await;
-        } else {
-            world.stop().await;
         }
     }
 
