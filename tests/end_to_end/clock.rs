@@ -43,6 +43,7 @@ async fn an_hour_forward_and_an_hour_back_change_nothing() {
     world.live(Duration::from_secs(3), 500).await;
     world.clear(down);
     world.live(Duration::from_secs(3), 500).await;
+    world.arrived().await;
     let times: Vec<_> = world.said.iter().filter_map(|said| said.fields["timestamp"].as_str()).collect();
     assert!(!times.is_sorted(), "the clock has not jumped back: {times:?}");
     world.finish(0).await;
