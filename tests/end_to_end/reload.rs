@@ -210,3 +210,32 @@ async fn an_output_that_queues_no_more_sends_what_it_has_queued() {
     world.hear("what is left", |said| said.message.contains("does not queue any more")).await;
     world.finish(0).await;
 }
+
+/// An input whose port is taken does not stop the others, is started again when it is free, and holds up no stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_that_cannot_start_is_tried_again_and_a_stop_does_not_wait_for_it() {
+    let mut world = World::new(1, "flush_period: 50ms").await;
+    world.start();
+    world.hear("the start", started).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let input = format!("inputs:\n  plc: {{ type: tcp, listen: \"{address}\" }}\n");
+    world.edit("inputs:\n", &input);
+    for _ in 0..4 {
+        world.hear("that it cannot start", |said| said.message.contains("started again by and by")).await;
+    }
+    world.write_lines(100);
+    world.arrived().await;
+    let stopping = tokio::time::Instant::now();
+    world.stop().await;
+    // The next try would have been eight seconds later.
+    assert!(stopping.elapsed() < Duration::from_secs(5), "it took {:?}", stopping.elapsed());
+    world.edit(&input, "inputs:\n");
+    world.start();
+    world.hear("the start", started).await;
+    world.edit("inputs:\n", &input);
+    world.hear("that it cannot start", |said| said.message.contains("started again by and by")).await;
+    drop(taken);
+    world.hear("the address", |said| said.message == "listening").await;
+    world.finish(0).await;
+}

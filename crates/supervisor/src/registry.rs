@@ -313,6 +313,11 @@ impl Registry {
         self.change(|listed| listed.outputs.retain(|output| &*output.id != id));
     }
 
+    /// The output that ran under this name has ended. One that is configured and not active stays listed.
+    pub fn output_ended(&self, id: &str) {
+        self.change(|listed| listed.outputs.retain(|output| &*output.id != id || output.running.is_err()));
+    }
+
     fn change(&self, change: impl FnOnce(&mut Listed)) {
         let mut listed = self.shared.listed.write().unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(&mut listed));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use super::parts::{Happened, Tasks};
 use crate::config::checked::Input;
@@ -27,6 +28,14 @@ struct Slot {
     is_over: bool,
     /// Times that it has failed in a row.
     failures: u32,
+    /// What waits until it is started again.
+    retry: Option<AbortHandle>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.give_up_retry();
+    }
 }
 
 #[derive(Debug)]
@@ -75,6 +84,7 @@ impl Inputs {
             if slot.wanted != wants {
                 slot.is_over = false;
                 slot.failures = 0;
+                slot.give_up_retry();
             }
             slot.wanted = wants;
             if let Some(running) = &slot.running
@@ -94,6 +104,7 @@ impl Inputs {
     pub(super) fn stop(&mut self) {
         for slot in self.slots.values_mut() {
             slot.wanted = None;
+            slot.give_up_retry();
             if let Some(running) = &slot.running {
                 running.stop.send_replace(true);
             }
@@ -203,13 +214,17 @@ impl Inputs {
         if let Some(entry) = entry {
             entry.set_stage(InputStage::Failing(error.to_string()));
         }
+        if slot.wanted.is_none() {
+            self.forget();
+            return AfterFailure::Retry;
+        }
         slot.failures = slot.failures.saturating_add(1);
         let delay = RETRY_FIRST.saturating_mul(1 << (slot.failures - 1).min(6)).min(RETRY_MAX);
         let id = Arc::clone(id);
-        tasks.spawn(async move {
+        slot.retry = Some(tasks.spawn(async move {
             tokio::time::sleep(delay).await;
             Happened::InputRetry(id)
-        });
+        }));
         AfterFailure::Retry
     }
 
@@ -255,6 +270,13 @@ impl Inputs {
 }
 
 impl Slot {
+    /// It is not started again after all. A stop of the process does not wait for the time to be over.
+    fn give_up_retry(&mut self) {
+        if let Some(retry) = self.retry.take() {
+            retry.abort();
+        }
+    }
+
     fn say_totals(&self, input: &str, when: &str) {
         let counters = &self.counters;
         let more_than_0 = |count: &Count| Some(count.get()).filter(|count| *count > 0);

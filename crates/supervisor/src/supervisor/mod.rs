@@ -168,7 +168,9 @@ async fn reload(parts: &mut Parts, source: &Source, changes: &mut ConfigWatch, w
             reloads.reloads().refuse();
         }
     }
-    parts.say_ready();
+    if parts.registry().stage() == Stage::Running {
+        parts.say_ready();
+    }
 }
 
 /// From now on the process has its own clock.

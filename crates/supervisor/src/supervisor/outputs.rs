@@ -227,7 +227,7 @@ impl Outputs {
             );
         }
         if slot.wanted.is_none() || slot.only_drains() {
-            self.registry.remove_output(id);
+            self.registry.output_ended(id);
         }
         if slot.wanted.is_none() {
             slot.say_totals(id, "in all");

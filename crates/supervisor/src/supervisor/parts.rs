@@ -158,6 +158,8 @@ impl Parts {
                 self.stop_failed();
             }
             Ok(Happened::Assembler(_, Ok(())) | Happened::Nothing) => {}
+            // An input that was to be started again is not.
+            Err(error) if error.is_cancelled() => {}
             Err(error) => {
                 tracing::error!(%error, "a part of the forwarder panicked: stopping");
                 self.stop_failed();
