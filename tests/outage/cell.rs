@@ -100,7 +100,8 @@ impl Cell {
             let may_miss =
                 self.policy == Policy::Drop || (self.kind == Kind::Udp && self.policy == Policy::Block);
             let state = world.said.iter().rev().find_map(|said| said.state.as_deref());
-            let is_over = state == Some("healthy");
+            // The forwarder that read standard input has ended, whatever it said last.
+            let is_over = self.kind == Kind::Stdin || state == Some("healthy");
             let still = before.replace((delivered, repeated)) == Some((delivered, repeated));
             if delivered == sent || (may_miss && is_over && still) {
                 return;
