@@ -28,3 +28,4 @@ mod role;
 mod secrets;
 mod service;
 mod streams;
+mod tools;

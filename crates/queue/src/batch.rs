@@ -8,7 +8,7 @@ use bytes::Bytes;
 ///
 /// The first batch of a fresh queue is 1. Numbers rise by one from batch to batch and are never
 /// used for two batches that became durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Sequence(pub u64);
 
 impl Sequence {

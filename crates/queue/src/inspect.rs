@@ -16,7 +16,7 @@ use crate::{
     cursor::{self, Cursor},
     format::segment_base,
     named, quarantine,
-    segment::walk::Span,
+    segment::{look::look, walk::Span},
     storage::{Storage, StorageFile},
 };
 
@@ -107,6 +107,40 @@ pub fn overview<S: Storage>(storage: &S) -> io::Result<Overview> {
         overview.segments.push(segment);
     }
     Ok(overview)
+}
+
+/// Where the queue's own consumer stands, by the newest valid cursor: what has happened since it was written is not in it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Standing {
+    /// Which queue it is; copies of it have the same id. `None` where no file says.
+    pub queue_id: Option<u128>,
+    /// The low-water mark: everything below is settled.
+    pub acked: Sequence,
+    /// What is settled above it: first sequences and exclusive ends, ascending.
+    pub above: Vec<(Sequence, Sequence)>,
+}
+
+impl Standing {
+    /// Whether the batch is delivered, given up or lost, so that the owner will not send it again.
+    pub fn is_settled(&self, sequence: Sequence) -> bool {
+        sequence < self.acked || self.above.iter().any(|&(first, end)| (first..end).contains(&sequence))
+    }
+}
+
+/// Where the queue's own consumer stands.
+pub fn standing<S: Storage>(storage: &S) -> io::Result<Standing> {
+    if let Some(cursor) = read_cursor(storage)? {
+        let above = cursor.above.iter().map(|&(first, end)| (Sequence(first), Sequence(end))).collect();
+        return Ok(Standing { queue_id: Some(cursor.queue_id), acked: Sequence(cursor.acked), above });
+    }
+    for base in list_bases(storage)? {
+        let queue_id = look(storage, base, None)?.shows.queue_id();
+        if queue_id.is_some() {
+            return Ok(Standing { queue_id, ..Standing::default() });
+        }
+    }
+    Ok(Standing::default())
 }
 
 /// What a walk over the frames meets.

@@ -81,6 +81,7 @@ pub use error::{
 };
 pub use give_up::GivenUp;
 pub use named::Named;
+pub use open::is_queue_file;
 pub use options::{Options, Retain};
 pub use queue::Queue;
 pub use reader::Reader;

@@ -223,6 +223,12 @@ fn new_id<S: Storage>(storage: &S) -> u128 {
     u128::from(storage.random()) << 64 | u128::from(storage.random())
 }
 
+/// Whether a file of this name, in a directory, says that the directory is a queue: a segment, or a cursor of its own
+/// consumer.
+pub fn is_queue_file(name: &str) -> bool {
+    segment_base(name).is_some() || checkpoint::name_of(name) == Some(cursor::NAME)
+}
+
 /// Whether a file was in the making when a process ended.
 pub(crate) fn is_leftover(file: &str) -> bool {
     let slot = file.strip_suffix(checkpoint::TEMPORARY_SUFFIX);

@@ -3,6 +3,8 @@
 //! Dead letters are a queue of their own, `<data_dir>/dead-letters/<output id>`, that nothing drains. It is made when the
 //! first one arrives. A payload is a line of JSON, the [`Reason`], and behind it the refused bytes as they are.
 
+pub mod letters;
+
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -1,0 +1,6 @@
+//! What commands print for people: sizes, counts, ages and times as they are read, tables, and a way to standard output
+//! that a reader may close.
+
+pub mod human;
+pub mod print;
+pub mod table;

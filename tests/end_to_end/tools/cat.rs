@@ -1,0 +1,1 @@
+//! `millpond queue cat` and `export`.

@@ -1,0 +1,1 @@
+//! `millpond dead-letters`.

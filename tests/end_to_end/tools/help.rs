@@ -1,0 +1,1 @@
+//! The examples of `--help`, and the pages made of it.

@@ -1,0 +1,1 @@
+//! `millpond queue`: looking, mending, emptying.
