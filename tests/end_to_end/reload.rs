@@ -191,6 +191,26 @@ async fn a_queue_whose_output_is_gone_is_named_and_drained_on_request() {
     world.finish(0).await;
 }
 
+/// What is queued where no output looks any more is named, with the way to send it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_left_behind_at_another_path_is_named() {
+    let mut world = World::new(2, "backpressure: queue\nflush_period: 50ms\nqueue: { path: here }").await;
+    let right = endpoint(&world);
+    world.edit(&right, &format!("endpoint: \"{NOBODY}\""));
+    world.write_lines(500);
+    world.start();
+    world.hear("the outage", |said| said.state.as_deref() == Some("unhealthy")).await;
+    // The positions are written when all is in the queue.
+    world.stop().await;
+    world.start();
+    world.hear("the queue", |said| said.message.contains("queue opened")).await;
+    world.edit("path: here", "path: there");
+    world.hear("the warning", |said| said.message.contains("no output drains this queue")).await;
+    assert!(world.has_said("millpond replay --path"), "{:#?}", world.said);
+    assert!(world.path("here/main").is_dir());
+    world.stop().await;
+}
+
 /// An output that queued is told to block: what its queue holds goes out first.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_that_queues_no_more_sends_what_it_has_queued() {

@@ -78,7 +78,7 @@ pub async fn run(config: Config, world: World) -> Result<(), RunError> {
     let mut changes = ConfigWatch::start(&source.path);
     let mut admin = Admin::start(&config, &registry)?;
     let mut parts = Parts::start(config, &registry, &service).await?;
-    say_orphans(parts.config());
+    say_orphans(parts.config(), &[]);
     let mut summary = tokio::time::interval_at(Instant::now() + SUMMARY_EVERY, SUMMARY_EVERY);
     let mut summed_up = 0;
     loop {
@@ -159,9 +159,10 @@ async fn reload(parts: &mut Parts, source: &Source, changes: &mut ConfigWatch, w
     let reloads = parts.registry().clone();
     match reload::load(parts.config(), source).await {
         Ok((config, prepared)) => {
+            let former = orphans::former_places(parts.config(), &config);
             parts.apply(config, prepared);
             reloads.reloads().succeed();
-            say_orphans(parts.config());
+            say_orphans(parts.config(), &former);
         }
         Err(refused) => {
             tracing::error!("the new configuration is refused, and the old one goes on: {refused}");
@@ -183,18 +184,25 @@ fn start_the_clock(config: &Config) {
     }
 }
 
-/// A queue that nobody drains is never left to rot in silence.
-fn say_orphans(config: &Config) {
-    match orphans::find(config) {
+/// A queue that nobody drains is never left to rot in silence. `former`: where queues were before the configuration was
+/// changed.
+fn say_orphans(config: &Config, former: &[PathBuf]) {
+    match orphans::find(config, former) {
         Ok(found) => {
             for orphan in found {
+                let (directory, batches) = (orphan.directory.display(), orphan.batches);
                 let name = orphan.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                tracing::warn!(
-                    directory = %orphan.directory.display(),
-                    batches = orphan.batches,
-                    "no output drains this queue: write `adopt: [{name}]` at the output that shall send what it holds, \
-                     or move the directory away"
-                );
+                let remedy = if orphan.out_of_reach {
+                    format!(
+                        "the path of queues was changed: send what it holds with \
+                         `millpond replay --path {directory} --to OUTPUT --consume`, or change the path back"
+                    )
+                } else {
+                    format!(
+                        "write `adopt: [{name}]` at the output that shall send what it holds, or move the directory away"
+                    )
+                };
+                tracing::warn!(%directory, batches, "no output drains this queue: {remedy}");
             }
         }
         Err(error) => tracing::warn!(%error, "could not look for queues that no output drains"),

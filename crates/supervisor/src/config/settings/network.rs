@@ -22,7 +22,7 @@ const fn listen_on(example: &'static str) -> Setting {
 const MAX_CONNECTIONS: Setting = setting(
     "max_connections",
     Kind::Integer(1, 65_536),
-    Default::Is("512"),
+    Default::Is("64"),
     "Connections at once; one more is refused and counted. Each may hold a message of `max_line` in memory.",
 );
 
