@@ -5,4 +5,5 @@ mod dead_letters;
 mod help;
 mod queue;
 mod replay;
+mod runbook;
 mod status;

@@ -18,6 +18,12 @@ use summary::Summary;
 
 /// Arguments of `millpond check`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Examples:
+    $ millpond check --config millpond.yaml
+    $ millpond check --online
+    $ millpond check --json | python3 -m json.tool
+    $ millpond check --iam-policy")]
 pub struct CheckArgs {
     /// The configuration to check.
     #[arg(long, short, value_name = "FILE", default_value = "millpond.yaml")]

@@ -11,6 +11,10 @@ use crate::terminal::print;
 
 /// Arguments of `millpond completions`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Examples:
+    $ millpond completions bash > millpond.bash
+    $ millpond completions zsh > _millpond")]
 pub struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]

@@ -14,7 +14,11 @@ use crate::config::cribl::{self, Import};
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 The configuration goes to standard output, and what could not be carried over to standard error.
-Keys and secrets are never copied: the configuration refers to where they must be put.")]
+Keys and secrets are never copied: the configuration refers to where they must be put.
+
+Examples:
+    $ millpond import-cribl outputs.yml
+    $ millpond import-cribl outputs.yml --output imported.yaml")]
 pub struct ImportArgs {
     /// The outputs.yml of Cribl.
     #[arg(value_name = "FILE")]

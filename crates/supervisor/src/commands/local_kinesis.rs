@@ -21,7 +21,11 @@ While it runs, http://ADDR/_local/ switches and tells:
 
 Faults: down reset hang slow:DURATION rate:BYTES_PER_SEC portal empty error500 truncated throttle:P partial:P
   denied expired-token skew:DURATION not-found gap list-denied refuse:TEXT accept-then-reset
-  each with ,shard=ID ,op=OPERATION ,for=DURATION")]
+  each with ,shard=ID ,op=OPERATION ,for=DURATION
+
+Examples:
+    $ millpond local-kinesis --stream logs:4
+    $ millpond local-kinesis --stream logs:4 --fault down,for=30s")]
 pub struct LocalKinesisArgs {
     /// Where to listen. Loopback only: this endpoint checks no signature.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4567")]

@@ -11,6 +11,10 @@ use crate::terminal::print;
 
 /// Arguments of `millpond man`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Examples:
+    $ millpond man | head -20
+    $ millpond man --dir .")]
 pub struct ManArgs {
     /// Write a page for every command into this directory, such as /usr/local/share/man/man1, instead of printing that of
     /// `millpond`

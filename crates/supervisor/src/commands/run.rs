@@ -16,6 +16,10 @@ const BLOCKING_THREADS_MAX: usize = 4;
 
 /// Arguments of `millpond run`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Examples:
+    $ millpond run --config /etc/millpond/millpond.yaml
+    $ journalctl -f | millpond run --config stdin.yaml")]
 pub struct RunArgs {
     /// The configuration.
     #[arg(long, short, value_name = "FILE", default_value = "millpond.yaml")]

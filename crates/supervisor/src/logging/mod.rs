@@ -31,6 +31,7 @@ pub enum LogFormat {
 
 /// How much is logged, and how.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Log")]
 pub struct LogArgs {
     /// Text for people, or one JSON object per line.
     #[arg(long, value_enum, default_value_t, global = true)]

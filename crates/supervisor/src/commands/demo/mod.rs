@@ -21,6 +21,10 @@ use writer::Writer;
 
 /// Arguments of `millpond demo`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Examples:
+    $ millpond demo
+    $ millpond demo --outage 30 --keep demo")]
 pub struct DemoArgs {
     /// How long the link is down.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(4..=3600))]
