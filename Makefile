@@ -145,7 +145,16 @@ static-test: static ## that program alone in an empty directory: names, TLS, for
 deb: ## a Debian package, with the unit for systemd
 	$(call need,cargo,$(RUST))
 	$(call need,cargo-deb,cargo install cargo-deb --locked --version $(CARGO_DEB_VERSION))
-	cargo deb -p millpond --locked
+	cargo build --release --locked -p millpond
+	$(MAKE) --no-print-directory shell-pages
+	cargo deb -p millpond --locked --no-build
+
+# What the program says of itself, for the manual and for shells.
+.PHONY: shell-pages
+shell-pages:
+	mkdir -p $(TARGET)/release/man $(TARGET)/release/completions
+	$(TARGET)/release/millpond man --dir $(TARGET)/release/man
+	for shell in bash zsh fish; do $(TARGET)/release/millpond completions $$shell > $(TARGET)/release/completions/$$shell; done
 
 .PHONY: clean
 clean: ## remove target/: builds, the interop set-up, its logs
