@@ -88,7 +88,7 @@ struct Stage {
 impl Stage {
     async fn set(scene: &str) -> Self {
         let settings = match scene {
-            "the queue is full" => QUEUE.replace("64 MiB", "4 MiB"),
+            "the queue is full" => format!("{}\ncompression: none", QUEUE.replace("64 MiB", "4 MiB")),
             "records are refused" => format!("{QUEUE}\ncompression: none\nsend_batched: false"),
             _ => QUEUE.to_owned(),
         };
@@ -220,7 +220,8 @@ fn queued(output: &serde_json::Value) -> u64 {
 
 /// Turns a byte round in the middle of the oldest segment.
 fn damage(queue: &Path) {
-    let mut segments: Vec<PathBuf> = std::fs::read_dir(queue).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut segments: Vec<PathBuf> =
+        std::fs::read_dir(queue).unwrap().map(|entry| entry.unwrap().path()).collect();
     segments.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
     segments.sort();
     let mut bytes = std::fs::read(&segments[0]).unwrap();
@@ -260,7 +261,11 @@ async fn the_runbook_prints_what_it_says() {
         return;
     }
     assert!(commands_run >= 15, "the page has lost its commands");
-    assert!(wrong.is_empty(), "run it with MILLPOND_WRITE_DOCS=1 and look at the difference:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "run it with MILLPOND_WRITE_DOCS=1 and look at the difference:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
