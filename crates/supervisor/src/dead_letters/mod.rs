@@ -77,7 +77,7 @@ impl Place {
     pub fn of(output: &Output, data_dir: &Path) -> Self {
         Self {
             directory: data_dir.join("dead-letters").join(&output.id),
-            size_bytes_max: 256 << 20,
+            size_bytes_max: output.dead_letters_bytes_max,
             free_bytes_min: output.queue.free_bytes_min,
         }
     }
