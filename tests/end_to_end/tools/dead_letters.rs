@@ -84,6 +84,7 @@ async fn what_was_refused_is_shown_and_sent_again_beside_the_forwarder() {
     let refusing = world.fault("refuse:#5");
     let again = dead_letters(&world, &["retry", "--json"]);
     assert_eq!(again.code, Some(1), "{again:?}");
+    assert_eq!(again.err.lines().count(), 11, "{}", again.err);
     assert!(again.err.contains("is refused again: ValidationException"), "{}", again.err);
     let outcome = &again.lines()[0];
     assert_eq!((&outcome["accepted_letters"], &outcome["refused_letters"]), (&0.into(), &11.into()));
@@ -207,6 +208,8 @@ async fn an_event_that_was_too_large_is_sent_when_it_fits() {
         ran.err.contains("fit in no record") && ran.out.contains("cannot be sent, and kept: 1 letter"),
         "{ran:?}"
     );
+    let dry = dead_letters(&world, &["retry", "--dry-run", "--json"]);
+    assert_eq!((dry.code, &dry.lines()[0]["left_letters"]), (Some(1), &1.into()));
     world.edit("1 KiB", "64 KiB");
     dead_letters(&world, &["retry"]).well();
     assert_eq!(world.server.counts().events, 2);

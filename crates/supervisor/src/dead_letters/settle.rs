@@ -178,7 +178,7 @@ fn copy(queue: &mut Queue<Fs>, storage: &Fs, first: Sequence, end: Sequence) -> 
 
 fn copy_some(queue: &mut Queue<Fs>, frames: &[Frame]) -> io::Result<u64> {
     for frame in frames {
-        queue.append(frame.info, &[frame.payload.clone()]).map_err(io::Error::other)?;
+        queue.append(frame.info, std::slice::from_ref(&frame.payload)).map_err(io::Error::other)?;
     }
     // IMPORTANT: the copies are durable before the originals count as settled.
     let durable = queue.commit().map_err(io::Error::other)?;

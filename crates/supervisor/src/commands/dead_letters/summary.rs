@@ -1,7 +1,7 @@
 //! Dead letters by why they were refused. Pure.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use crate::dead_letters::letters::Letter;
 use crate::dead_letters::remedy;
@@ -102,7 +102,8 @@ pub(super) fn wrapped(name: &str, text: &str) -> String {
     for (index, word) in text.split_whitespace().enumerate() {
         let width = word.chars().count();
         if index > 0 && at + 1 + width > WIDTH {
-            let _ = write!(out, "\n{:INDENT$}", "");
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', INDENT));
             at = INDENT;
         } else if index > 0 {
             out.push(' ');

@@ -3,19 +3,17 @@
 //! Letters go in rounds: those of a round are sent, then those that were accepted are taken out, durably, before the next
 //! round begins. Whatever ends the command between the two, nothing is lost, and the letters of one round may be sent twice.
 
+mod outcome;
 mod send;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use millpond_kinesis::Output as Stream;
 use millpond_queue::Sequence;
-use serde::Serialize;
 
 use super::purge::no_room;
-use super::summary::{self, Summary};
+use super::summary::Summary;
 use super::which::{Letters, NumbersArgs, WhoseArgs};
 use crate::commands::failure::{self, Failure};
 use crate::commands::place;
@@ -24,6 +22,7 @@ use crate::dead_letters::letters::{Found, Letter};
 use crate::dead_letters::remedy;
 use crate::output::Prepared;
 use crate::terminal::print;
+use outcome::Outcome;
 use send::{Fate, Sending};
 
 /// Letters in a round, and bytes of them.
@@ -60,49 +59,19 @@ pub(super) fn run(args: &RetryArgs) -> ExitCode {
     failure::end(answer(args))
 }
 
-/// What has come of it.
-#[derive(Debug, Default, Serialize)]
-struct Outcome {
-    stream_name: String,
-    dry_run: bool,
-    /// Sent, accepted, and taken out of the dead letters; or, of a dry run, what would be sent.
-    accepted_letters: u64,
-    accepted_events: u64,
-    /// Refused once more: they stay.
-    refused_letters: u64,
-    /// Why, for one of each code.
-    refused: BTreeMap<String, Again>,
-    /// Cannot be sent, or not be read: they stay.
-    left_letters: u64,
-    /// Those that stay and have another number now.
-    renumbered_letters: u64,
-    /// Why the command has stopped before its end.
-    failure: Option<String>,
-    /// Those that were asked for by their numbers and are there.
-    #[serde(skip)]
-    seen: BTreeSet<u64>,
-}
-
-/// Letters that were refused again.
-#[derive(Debug, Default, Serialize)]
-struct Again {
-    letters: u64,
-    message: String,
-}
-
 fn answer(args: &RetryArgs) -> Result<ExitCode, Failure> {
     let letters = args.whose.find()?;
     let settings = destination(args, &letters)?;
     let mut outcome =
         Outcome { stream_name: settings.stream_name.clone(), dry_run: args.dry_run, ..Outcome::default() };
     let ended = if args.dry_run {
-        count(args, &letters, &mut outcome)
+        count(args, &letters, &settings, &mut outcome)
     } else {
         send(args, &letters, &settings, &mut outcome)
     };
     // What was done is said even if it came to an end before its time.
     outcome.failure = ended.as_ref().err().map(ToString::to_string);
-    print_outcome(args, &outcome)?;
+    outcome.print(args.json)?;
     ended?;
     let all = outcome.refused_letters == 0 && outcome.left_letters == 0;
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -142,28 +111,21 @@ fn chosen(args: &RetryArgs, found: Found, outcome: &mut Outcome) -> Option<Lette
     found.map_err(|obstacle| outcome.stays(sequence, &obstacle)).ok()
 }
 
-impl Outcome {
-    fn stays(&mut self, sequence: Sequence, why: &str) {
-        self.left_letters += 1;
-        eprintln!("millpond: #{sequence} stays: {why}");
-    }
-
-    fn refused(&mut self, sequence: Sequence, code: &str, message: &str) {
-        self.refused_letters += 1;
-        let again = self.refused.entry(code.to_owned()).or_default();
-        again.letters += 1;
-        message.clone_into(&mut again.message);
-        eprintln!("millpond: #{sequence} is refused again: {code}: {message}");
-    }
-}
-
-fn count(args: &RetryArgs, letters: &Letters, outcome: &mut Outcome) -> Result<(), Failure> {
+fn count(
+    args: &RetryArgs,
+    letters: &Letters,
+    settings: &Output,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
     let mut summary = Summary::default();
     for found in letters.read()? {
-        if let Some(letter) = chosen(args, found?, outcome) {
-            outcome.accepted_letters += 1;
-            outcome.accepted_events += u64::from(letter.events);
-            summary.add(&letter);
+        let Some(letter) = chosen(args, found?, outcome) else { continue };
+        match send::batch_of(&letter, settings) {
+            Ok(_) => {
+                outcome.accepted(&letter);
+                summary.add(&letter);
+            }
+            Err(why) => outcome.stays(letter.sequence, &why),
         }
     }
     args.numbers.missing(|number| outcome.seen.contains(&number))?;
@@ -233,21 +195,20 @@ fn next_round(
 }
 
 /// Who was accepted, and why no further round makes sense, if so.
-fn sort(fates: Vec<(Letter, Fate)>, outcome: &mut Outcome) -> (Vec<Sequence>, Option<Failure>) {
+fn sort(mut fates: Vec<(Letter, Fate)>, outcome: &mut Outcome) -> (Vec<Sequence>, Option<Failure>) {
+    fates.sort_by_key(|(letter, _)| letter.sequence);
     let (mut accepted, mut failure) = (Vec::new(), None);
     for (letter, fate) in fates {
         match fate {
             Fate::Accepted => {
                 accepted.push(letter.sequence);
-                outcome.accepted_letters += 1;
-                outcome.accepted_events += u64::from(letter.events);
+                outcome.accepted(&letter);
             }
             Fate::Refused { code, message } => outcome.refused(letter.sequence, &code, &message),
             Fate::Unfit(why) => outcome.stays(letter.sequence, &why),
             Fate::Failed(why) => failure = Some(Failure::failed(why)),
         }
     }
-    accepted.sort_unstable();
     (accepted, failure)
 }
 
@@ -263,34 +224,4 @@ async fn verify(stream: &Stream) -> Result<(), Failure> {
         NotCovered { reason } => Err(Failure::failed(format!("nothing was sent: {reason}"))),
         Down(failure) => Err(Failure::failed(format!("nothing was sent: {}", failure.message))),
     }
-}
-
-fn print_outcome(args: &RetryArgs, outcome: &Outcome) -> Result<(), Failure> {
-    let printed = print::to_stdout(|out| {
-        if args.json {
-            serde_json::to_writer(&mut *out, outcome)?;
-            return out.write_all(b"\n");
-        }
-        print_words(outcome, out)
-    });
-    printed.map(|_| ()).map_err(|error| Failure::printing(&error))
-}
-
-fn print_words(outcome: &Outcome, out: &mut dyn io::Write) -> io::Result<()> {
-    let Outcome { stream_name, accepted_letters, accepted_events, .. } = outcome;
-    let accepted = format!("{}, {}", summary::letters(*accepted_letters), summary::events(*accepted_events));
-    match outcome.dry_run {
-        true => writeln!(out, "would be sent to stream {stream_name}: {accepted}")?,
-        false => writeln!(out, "accepted by stream {stream_name}, and taken out: {accepted}")?,
-    }
-    for (code, again) in &outcome.refused {
-        writeln!(out, "refused again, and kept: {} with {code}", summary::letters(again.letters))?;
-    }
-    if outcome.left_letters > 0 {
-        writeln!(out, "cannot be sent, and kept: {}", summary::letters(outcome.left_letters))?;
-    }
-    if outcome.renumbered_letters > 0 {
-        writeln!(out, "kept with another number: {}", summary::letters(outcome.renumbered_letters))?;
-    }
-    Ok(())
 }

@@ -70,7 +70,7 @@ impl Sending {
 }
 
 /// The record that a letter was, or becomes.
-fn batch_of(letter: &Letter, settings: &Output) -> Result<Batch, String> {
+pub(super) fn batch_of(letter: &Letter, settings: &Output) -> Result<Batch, String> {
     let format = match letter.reason.format.as_str() {
         "gzip" => Format::Gzip,
         "ndjson" => Format::Ndjson,

@@ -79,7 +79,7 @@ fn answer(args: &ExportArgs) -> Result<ExitCode, Failure> {
         print::to_stdout(|out| export.write(out)).map_err(|error| Failure::printing(&error))?;
         "standard output".to_owned()
     } else {
-        let bytes = export.into_file()?;
+        let bytes = export.write_file()?;
         format!("{} ({})", args.file.display(), human::bytes(bytes))
     };
     if let Some(error) = export.failure {
@@ -122,7 +122,7 @@ struct Export<'a, B> {
 }
 
 impl<B: Iterator<Item = io::Result<Met>>> Export<'_, B> {
-    fn into_file(&mut self) -> Result<u64, Failure> {
+    fn write_file(&mut self) -> Result<u64, Failure> {
         let path = self.args.file.display().to_string();
         let failed = |error: &io::Error| {
             let hint = match error.kind() {

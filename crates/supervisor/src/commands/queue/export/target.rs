@@ -22,7 +22,7 @@ pub(super) struct Target {
 #[derive(Debug)]
 enum Content {
     Plain(BufWriter<File>),
-    Gzip(GzEncoder<BufWriter<File>>),
+    Gzip(Box<GzEncoder<BufWriter<File>>>),
 }
 
 impl Target {
@@ -58,7 +58,7 @@ impl Target {
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
         let is_gzip = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
         let content = match is_gzip {
-            true => Content::Gzip(GzEncoder::new(file, Compression::default())),
+            true => Content::Gzip(Box::new(GzEncoder::new(file, Compression::default()))),
             false => Content::Plain(file),
         };
         Ok(Self { path: path.to_owned(), part, force, content: Some(content) })
