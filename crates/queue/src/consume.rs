@@ -4,7 +4,7 @@ use std::{io, mem};
 
 use crate::{
     batch::Sequence,
-    catalog, check,
+    catalog, check, cursor,
     error::CheckpointFailed,
     format::segment_name,
     quarantine,
@@ -46,6 +46,16 @@ impl<S: Storage> Queue<S> {
     pub fn acked(&self) -> Sequence {
         Sequence(self.consumers[0].low())
     }
+
+    /// What is acknowledged above the low-water mark: first sequences and exclusive ends, ascending, not touching. A
+    /// checkpoint makes the first [`Queue::RANGES_SAVED_MAX`] of them durable; what is behind is read again after the
+    /// queue was opened again.
+    pub fn acked_above(&self) -> Vec<(Sequence, Sequence)> {
+        self.consumers[0].acks.above().map(|(first, end)| (Sequence(first), Sequence(end))).collect()
+    }
+
+    /// How many ranges above the low-water mark a checkpoint saves.
+    pub const RANGES_SAVED_MAX: usize = cursor::RANGES_MAX;
 
     /// Makes the acknowledgements durable, then gives back the space of delivered segments.
     ///

@@ -14,7 +14,7 @@ use crate::chunk::Chunk;
 use crate::client_settings;
 use crate::config::checked::{self, Backpressure, OnFull, Output, PartitionKey, QueueOptions};
 use crate::counters::OutputCounters;
-use crate::dead_letters::DeadLetters;
+use crate::dead_letters::{DeadLetters, Place};
 use crate::driver::{self, Backlog, Control, Driver, Leftovers, Notice, Phase, Wires};
 use crate::forwarder::{Forwarder, Policy};
 use crate::orphans;
@@ -56,6 +56,20 @@ impl Prepared {
             .await
             .map_err(|failure| OutputError::Client { id: settings.id.clone(), failure: Box::new(failure) })?;
         Ok(Self { settings, client })
+    }
+
+    /// The way to its stream.
+    fn way_to_stream(self) -> (Arc<Output>, KinesisOutput) {
+        let Self { settings, client } = self;
+        let options = output_options(&settings);
+        let output = KinesisOutput::new(Arc::new(client), settings.stream_name.clone(), options);
+        (settings, output)
+    }
+
+    /// The way to its stream alone, for commands.
+    #[must_use]
+    pub fn into_stream(self) -> KinesisOutput {
+        self.way_to_stream().1
     }
 }
 
@@ -128,21 +142,13 @@ pub enum OutputError {
 /// # Errors
 /// See [`OutputError`].
 pub fn assemble(prepared: Prepared, around: Surroundings<'_>) -> Result<Assembled, OutputError> {
-    let Prepared { settings, client } = prepared;
+    let (settings, stream) = prepared.way_to_stream();
     let Surroundings { data_dir, host, counters, inherited, phase } = around;
     let output = &*settings;
     let id: Arc<str> = output.id.as_str().into();
-    let dead_letters = DeadLetters::new(
-        output.id.clone(),
-        data_dir.join("dead-letters").join(&output.id),
-        output.queue.free_bytes_min,
-    );
-    let sender = Sender {
-        id,
-        output: KinesisOutput::new(Arc::new(client), output.stream_name.clone(), output_options(output)),
-        dead_letters: dead_letters.clone(),
-        counters: Arc::clone(&counters),
-    };
+    let dead_letters = DeadLetters::new(output.id.clone(), Place::of(output, data_dir));
+    let sender =
+        Sender { id, output: stream, dead_letters: dead_letters.clone(), counters: Arc::clone(&counters) };
     let (notify, notices) = mpsc::unbounded_channel();
     let (backlog, pending_end) = if has_queue(output)? {
         let (backlog, pending_end) = open_queue(output, notify.clone())?;
@@ -237,6 +243,7 @@ fn queue_policy(queue: &QueueOptions) -> queue_thread::Policy {
         max_age: queue.max_age,
         retain: queue.retain,
         sync_every: queue.sync_every,
+        lease: None,
     }
 }
 
@@ -294,7 +301,8 @@ fn output_options(output: &Output) -> OutputOptions {
     }
 }
 
-fn batcher_options(output: &Output) -> BatcherOptions {
+/// How the events of an output become records.
+pub(crate) fn batcher_options(output: &Output) -> BatcherOptions {
     BatcherOptions {
         format: match output.format {
             checked::Format::Gzip => Format::Gzip,

@@ -131,7 +131,8 @@ pub fn events_of(batch: &Batch, records: usize) -> u64 {
     }
 }
 
-fn format_name(format: Format) -> &'static str {
+/// What a format is called.
+pub fn format_name(format: Format) -> &'static str {
     match format {
         Format::Gzip => "gzip",
         Format::Ndjson => "ndjson",

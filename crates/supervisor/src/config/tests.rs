@@ -125,6 +125,7 @@ fn the_least_that_a_file_must_hold() {
             use_list_shards: true,
             partition_key: PartitionKey::Random,
             oversize: Oversize::DeadLetter,
+            dead_letters_bytes_max: 256 << 20,
         }],
     };
     assert_eq!(config, expected);

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::config::{self, Config, Environment};
 use crate::counters::{Counter, OutputCounters};
-use crate::dead_letters::DeadLetters;
+use crate::dead_letters::{DeadLetters, Place};
 use crate::forwarder::{Forwarder, Policy};
 use crate::inputs::InputCounters;
 use crate::moment::{Doing, InputMoment, Moment, OutputMoment};
@@ -215,11 +215,12 @@ fn running(counters: OutputCounters) -> RunningOutput {
         drain: Default::default(),
     };
     let view = Publisher::new(&Forwarder::new(policy, 0, 1)).view(None);
+    let nowhere = Place { directory: "/nonexistent".into(), size_bytes_max: 0, free_bytes_min: 0 };
     RunningOutput {
         counters: Arc::new(counters),
         state: view,
         control: mpsc::channel(1).0,
-        dead_letters: DeadLetters::new("main".to_owned(), "/nonexistent".into(), 0).view(),
+        dead_letters: DeadLetters::new("main".to_owned(), nowhere).view(),
         chunks: mpsc::channel(1).0.downgrade(),
     }
 }

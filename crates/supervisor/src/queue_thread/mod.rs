@@ -32,6 +32,18 @@ pub struct Policy {
     /// A batch counts as kept when it is written, and is made durable this much later. `None`: it counts when it is
     /// durable.
     pub sync_every: Option<Duration>,
+    /// For a queue that others want to have now and then. `None`: it stays open until it is closed.
+    pub lease: Option<Lease>,
+}
+
+/// How long a queue stays open by itself; then it is closed as by [`QueueThread::close`], and what waits for room is let
+/// go of without a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// After the last batch was appended.
+    pub idle: Duration,
+    /// At most.
+    pub longest: Duration,
 }
 
 /// Called once, with the batch's sequence when it is as safe as the [`Policy`] asks for, or with nothing when it was
@@ -190,7 +202,8 @@ impl QueueThread {
     /// # Errors
     /// See [`CloseFailed`]; what was durable stays so.
     pub fn close(mut self) -> Result<(), CloseFailed> {
-        self.commands.send(Command::Close).map_err(|_| QueueGone)?;
+        // It may be closing already, or closed: how that has ended, the thread says.
+        drop(self.commands.send(Command::Close));
         let Some(thread) = self.thread.take() else {
             return Err(QueueGone.into());
         };

@@ -42,6 +42,9 @@ pub(super) struct Owner<S: Storage> {
     start: Instant,
     failures: FailureLog,
     closing: bool,
+    /// When it was opened, and when the last batch came.
+    opened_at: Instant,
+    appended_at: Instant,
 }
 
 impl<S: Storage> Owner<S> {
@@ -61,13 +64,15 @@ impl<S: Storage> Owner<S> {
             start,
             failures: FailureLog::default(),
             closing: false,
+            opened_at: start,
+            appended_at: start,
         }
     }
 
     pub(super) fn run(mut self, inbox: &mpsc::Receiver<Command>) -> Result<(), CloseError> {
         self.begin(Instant::now());
         while !self.closing {
-            match self.timers.next() {
+            match self.timers.next().into_iter().chain(self.lease_ends()).min() {
                 None => match inbox.recv() {
                     Ok(command) => self.take(command, Instant::now()),
                     Err(mpsc::RecvError) => self.closing = true,
@@ -95,6 +100,7 @@ impl<S: Storage> Owner<S> {
 
     /// What became too old while the queue was closed goes before anybody reads it, then the rest may be read.
     pub(super) fn begin(&mut self, now: Instant) {
+        (self.opened_at, self.appended_at) = (now, now);
         if self.queue.stats().batches > 0 {
             self.readable = Sequence(0);
         }
@@ -113,11 +119,28 @@ impl<S: Storage> Owner<S> {
         if self.timers.is_checkpoint_due(now) {
             self.checkpoint(now);
         }
+        self.closing |= self.lease_ends().is_some_and(|at| at <= now);
+    }
+
+    /// When others may have the queue.
+    pub(super) fn lease_ends(&self) -> Option<Instant> {
+        let lease = self.policy.lease?;
+        let longest = self.opened_at + lease.longest;
+        let waits = !self.waiting.is_empty() || !self.staged.is_empty();
+        Some(if waits { longest } else { longest.min(self.appended_at + lease.idle) })
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
     }
 
     pub(super) fn take(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Append(append) => self.waiting.push_back(append),
+            Command::Append(append) => {
+                self.appended_at = now;
+                self.waiting.push_back(append);
+            }
             Command::Withdraw => {
                 // It may have got room since.
                 self.put_down(now);

@@ -6,6 +6,8 @@ mod ls;
 mod purge;
 mod retry;
 mod show;
+mod summary;
+mod which;
 
 /// Arguments of `millpond dead-letters`.
 #[derive(Debug, Clone, clap::Args)]
@@ -18,7 +20,7 @@ pub struct DeadLettersArgs {
 enum DeadLettersCommand {
     /// List what was refused, and why
     Ls(ls::LsArgs),
-    /// Show one of them
+    /// Show one of them, with its events
     Show(show::ShowArgs),
     /// Send them once more
     Retry(retry::RetryArgs),

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+mod batches;
 mod cat;
+pub(crate) mod events;
 mod export;
 mod ls;
 mod purge;

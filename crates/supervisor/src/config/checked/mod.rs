@@ -87,6 +87,8 @@ pub struct Output {
     pub partition_key: PartitionKey,
     /// What happens to an event that fits in no record.
     pub oversize: Oversize,
+    /// Real bytes that its dead letters may occupy.
+    pub dead_letters_bytes_max: u64,
 }
 
 impl Output {

@@ -62,6 +62,7 @@ pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_di
         use_list_shards: section.flag("use_list_shards"),
         partition_key: partition_key(&section),
         oversize: section.word("oversize").unwrap_or_default(),
+        dead_letters_bytes_max: queue::dead_letters(&section.section("dead_letters"), max_record_size),
     })
 }
 

@@ -61,6 +61,13 @@ pub(super) fn queue(section: &Section<'_>, around: Around<'_>) -> QueueOptions {
     }
 }
 
+/// The size of the dead letters, which are a queue as well.
+pub(super) fn dead_letters(section: &Section<'_>, max_record_size: u64) -> u64 {
+    let size_bytes_max = section.size("max_size");
+    check_size(section, size_bytes_max, max_record_size);
+    size_bytes_max
+}
+
 /// The level at which batches are packed, where that does anything.
 fn pack(section: &Section<'_>, format: Format) -> Option<u8> {
     match (section.word("compression").unwrap_or(Packing::None), format) {
@@ -140,7 +147,7 @@ fn check_size(section: &Section<'_>, size_bytes_max: u64, max_record_size: u64) 
             "max_size",
             Fault::new(
                 format!(
-                    "is too small: a record may take {record} and the queue needs room for {SEGMENTS_MIN}"
+                    "is too small: a record may take {record}, and there must be room for {SEGMENTS_MIN}"
                 ),
                 format!("give at least \"{}\", or lower `max_record_size`", Size(least)),
             ),

@@ -25,7 +25,7 @@ use http::HTTP;
 use inputs::{MULTILINE, STDIN, TLS};
 use journald::JOURNALD;
 use network::{SYSLOG, TCP, UDP, UNIX};
-use outputs::{ASSUME_ROLE, AUTH, PARTITION_KEY};
+use outputs::{ASSUME_ROLE, AUTH, DEAD_LETTERS, PARTITION_KEY};
 
 /// The settings of one section.
 #[derive(Debug)]
@@ -203,5 +203,6 @@ pub(super) const GROUPS: &[&Group] = &[
     &ASSUME_ROLE,
     &PARTITION_KEY,
     &QUEUE,
+    &DEAD_LETTERS,
     &SECRET,
 ];

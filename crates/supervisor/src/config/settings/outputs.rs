@@ -73,6 +73,7 @@ pub(in crate::config) static KINESIS: Group = Group {
             Default::Is("dead_letter"),
             "What happens to an event that fits in no record. `dead_letter`: it is kept in the dead letters. `truncate`: its `_raw` is cut and marked. `drop`: it is dropped and counted.",
         ),
+        setting("dead_letters", Kind::Section(&DEAD_LETTERS), Default::Is("{}"), "What was refused for good; see below."),
         setting("signature_version", Kind::word::<SignatureVersion>(), Default::Is("v4"), "How requests are signed; `v4` is all there is."),
         setting("assume_role", Kind::Section(&ASSUME_ROLE), Default::Is("{}"), "A role to take on with the credentials; see below."),
         setting(
@@ -183,6 +184,18 @@ pub(in crate::config) static PARTITION_KEY: Group = Group {
             "Name of the field whose value is the key.",
         ),
     ],
+};
+
+pub(in crate::config) static DEAD_LETTERS: Group = Group {
+    name: "dead_letters",
+    of_type: None,
+    place: "outputs.ID.dead_letters",
+    settings: &[setting(
+        "max_size",
+        Kind::Size(QUEUE_BYTES_MIN, SIZE_MAX),
+        Default::Is("256 MiB"),
+        "What all files of the output's dead letters together may occupy on disk. When they are full, the output waits at the next one until there is room. At least four times `max_record_size`.",
+    )],
 };
 
 pub(in crate::config) static QUEUE: Group = Group {

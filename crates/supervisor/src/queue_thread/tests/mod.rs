@@ -10,6 +10,7 @@ use millpond_queue::{Options, Reader, Retain};
 use super::*;
 
 mod given_up;
+mod lease;
 mod room;
 mod sync;
 
