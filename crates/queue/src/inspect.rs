@@ -12,11 +12,11 @@ use std::{collections::VecDeque, io};
 pub use consumers::{Mark, Standing, marks, standing};
 pub use find::{Whereabouts, find};
 pub use overview::{Consumer, Overview, Segment, SegmentState, overview};
-use segment::{Found, Known, Opened};
+use segment::{Found, Known, Opened, Stored};
 pub use verify::{Checked, Damage, Verify};
 
 use crate::{
-    batch::{Frame, Sequence},
+    batch::{BatchInfo, Frame, Sequence},
     format::segment_base,
     segment::walk::Span,
     storage::{Storage, StorageFile},
@@ -51,15 +51,43 @@ pub enum Entry {
 /// Ends at the first error of the disk. Beside a running owner, the walk may end with frames that
 /// are not durable yet; what is being written just now is no damage.
 pub fn entries<S: Storage>(storage: S, from: Sequence) -> impl Iterator<Item = io::Result<Entry>> {
-    let mut entries =
-        Entries { storage, from: from.0, bases: None, known: Known::default(), current: None, failed: false };
+    let mut entries = Entries::new(storage, from, false);
     std::iter::from_fn(move || {
-        if entries.failed {
-            return None;
+        let item = entries.step()?;
+        Some(item.map(|item| match item {
+            Item::Frame(stored) => Entry::Frame(stored.frame),
+            Item::Damaged(entry) => entry,
+        }))
+    })
+}
+
+/// A batch, by its header: its payload was not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Headed {
+    /// The batch's number.
+    pub sequence: Sequence,
+    /// What was handed in with it.
+    pub info: BatchInfo,
+    /// Length of its payload as it was handed in.
+    pub payload_bytes: u64,
+}
+
+/// Walks over the headers of all batches from `from` on, oldest first, like [`entries`] but past damage, and without
+/// reading payloads: a few thousand take some milliseconds.
+pub fn headers<S: Storage>(storage: S, from: Sequence) -> impl Iterator<Item = io::Result<Headed>> {
+    let mut entries = Entries::new(storage, from, true);
+    std::iter::from_fn(move || {
+        loop {
+            match entries.step()? {
+                Ok(Item::Frame(Stored { frame, len, .. })) => {
+                    let Frame { sequence, info, .. } = frame;
+                    return Some(Ok(Headed { sequence, info, payload_bytes: len.into() }));
+                }
+                Ok(Item::Damaged(_)) => {}
+                Err(error) => return Some(Err(error)),
+            }
         }
-        let next = entries.next();
-        entries.failed = next.is_err();
-        next.transpose()
     })
 }
 
@@ -76,9 +104,16 @@ impl<F: StorageFile> Opened<F> {
     }
 }
 
+/// What a walk over all segments meets.
+enum Item {
+    Frame(Stored),
+    Damaged(Entry),
+}
+
 struct Entries<S: Storage> {
     storage: S,
     from: u64,
+    headers_only: bool,
     /// Segments still to come, once they are listed.
     bases: Option<VecDeque<u64>>,
     known: Known,
@@ -87,12 +122,27 @@ struct Entries<S: Storage> {
 }
 
 impl<S: Storage> Entries<S> {
-    fn next(&mut self) -> io::Result<Option<Entry>> {
+    fn new(storage: S, from: Sequence, headers_only: bool) -> Entries<S> {
+        let (bases, known, current, failed) = (None, Known::default(), None, false);
+        Entries { storage, from: from.0, headers_only, bases, known, current, failed }
+    }
+
+    /// The next item; none after an error.
+    fn step(&mut self) -> Option<io::Result<Item>> {
+        if self.failed {
+            return None;
+        }
+        let next = self.next();
+        self.failed = next.is_err();
+        next.transpose()
+    }
+
+    fn next(&mut self) -> io::Result<Option<Item>> {
         loop {
             if let Some(current) = &mut self.current {
                 match current.next(self.from)? {
-                    Some(Found::Frame(stored)) => return Ok(Some(Entry::Frame(stored.frame))),
-                    Some(Found::Damage(span)) => return Ok(Some(current.damaged(&span))),
+                    Some(Found::Frame(stored)) => return Ok(Some(Item::Frame(stored))),
+                    Some(Found::Damage(span)) => return Ok(Some(Item::Damaged(current.damaged(&span)))),
                     None => self.current = None,
                 }
             }
@@ -107,6 +157,9 @@ impl<S: Storage> Entries<S> {
             let next_base = bases.front().copied();
             if next_base.is_none_or(|next| next > self.from) {
                 self.current = Opened::open(&self.storage, base, next_base, self.known)?;
+                if let Some(current) = self.current.as_mut().filter(|_| self.headers_only) {
+                    current.headers_only();
+                }
             }
         }
     }

@@ -84,6 +84,21 @@ fn what_is_pending_is_known_to_the_batch() {
 }
 
 #[test]
+fn headers_tell_what_frames_do_but_for_payloads() {
+    for case in ["clean", "packed", "given-up-segment"] {
+        let headers: Vec<_> = inspect::headers(fixture(case), Sequence(3)).map(Result::unwrap).collect();
+        let entries = inspect::entries(fixture(case), Sequence(3)).map(|entry| match entry.unwrap() {
+            Entry::Frame(frame) => (frame.sequence, frame.info, frame.payload.len() as u64),
+            other => panic!("{other:?}"),
+        });
+        let headers: Vec<_> = headers.iter().map(|one| (one.sequence, one.info, one.payload_bytes)).collect();
+        assert_eq!(headers, entries.collect::<Vec<_>>(), "{case}");
+    }
+    // The header of what cannot be read is as good as ever.
+    assert_eq!(inspect::headers(fixture("flipped-bit"), Sequence(1)).count(), 12);
+}
+
+#[test]
 fn where_a_batch_is() {
     let find = |case: &str, sequence| inspect::find(&fixture(case), Sequence(sequence)).unwrap();
     for (case, sequence) in [("clean", 1), ("clean", 12), ("packed", 4), ("given-up-segment", 8)] {

@@ -56,7 +56,7 @@ pub fn find<S: Storage>(storage: &S, sequence: Sequence) -> io::Result<Whereabou
         end = end.max(base);
         while let Some(found) = opened.next(sequence.0)? {
             match found {
-                Found::Frame(Stored { frame, position, bytes, packed }) if frame.sequence == sequence => {
+                Found::Frame(Stored { frame, position, bytes, packed, .. }) if frame.sequence == sequence => {
                     let file = opened.name().to_owned();
                     return Ok(Whereabouts::Here { file, position, bytes, packed, frame });
                 }

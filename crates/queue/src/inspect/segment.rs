@@ -48,6 +48,8 @@ pub(crate) struct Stored {
     /// Header and payload, as they are stored.
     pub(crate) bytes: u64,
     pub(crate) packed: bool,
+    /// The payload's length as it was handed in.
+    pub(crate) len: u32,
 }
 
 /// A segment that is being looked at.
@@ -170,7 +172,8 @@ impl<F: StorageFile> Opened<F> {
                 Step::Frame { header, position, payload } if header.sequence >= from => {
                     let frame = Frame { sequence: Sequence(header.sequence), info: header.info, payload };
                     let (bytes, packed) = (header.frame_len(), header.unpacked_len.is_some());
-                    return Ok(Some(Found::Frame(Stored { frame, position, bytes, packed })));
+                    let len = header.batch_len();
+                    return Ok(Some(Found::Frame(Stored { frame, position, bytes, packed, len })));
                 }
                 Step::Frame { .. } => {}
                 Step::Bad(span) if self.may_be_gone(&span) => {}
@@ -252,7 +255,10 @@ impl<F: StorageFile> Opened<F> {
         let mut summary = Summary::default();
         match &mut self.content {
             Content::Empty => {}
-            Content::Opaque { .. } => state = SegmentState::Damaged,
+            Content::Opaque { .. } => {
+                state = SegmentState::Damaged;
+                end = self.next_base.unwrap_or(end);
+            }
             Content::Sealed { end: sealed_end, summary: sealed, .. } => {
                 state = SegmentState::Sealed;
                 end = *sealed_end;
