@@ -264,8 +264,9 @@ fn a_thousand_looks_beside_a_writer() {
         });
         let over = Over(&over);
         let storage = Fs::existing(directory.path()).unwrap();
-        let (mut end, mut acked, mut seen) = (0, None, 0);
-        for _ in 0..LOOKS {
+        let (mut end, mut acked, mut seen, mut looks) = (0, None, 0, 0);
+        while (looks < LOOKS || end < 3 * LOOKS) && !writer.is_finished() {
+            looks += 1;
             let overview = inspect::overview(&storage).unwrap();
             assert!(
                 overview.segments.iter().all(|segment| segment.state != SegmentState::Damaged),
@@ -290,6 +291,7 @@ fn a_thousand_looks_beside_a_writer() {
         }
         drop(over);
         let written = writer.join().unwrap();
+        assert!(looks >= LOOKS);
         assert!(
             seen > 10 * LOOKS && written > LOOKS,
             "{seen} frames seen, {written} written: nothing was tried"

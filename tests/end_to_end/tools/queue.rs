@@ -48,7 +48,11 @@ fn sum(documents: &[Value], name: &str) -> u64 {
 
 /// A world whose link is down, with all lines in the queue; the forwarder runs.
 async fn outage(lines: u64) -> World {
-    let mut world = World::new(2, SETTINGS).await;
+    outage_with(SETTINGS, lines).await
+}
+
+async fn outage_with(settings: &str, lines: u64) -> World {
+    let mut world = World::new(2, settings).await;
     world.fault("down");
     world.write_lines(lines);
     world.start();
@@ -151,6 +155,26 @@ async fn all_of_them_say_the_same_of_a_live_queue() {
         );
     }
     assert_eq!(one_json(&world, "stat --json")["pending"]["events"], 3_000);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_is_seen_and_its_end_foretold() {
+    let settings = SETTINGS.replace("queue: {", "queue: { drain_rate: 400,");
+    let mut world = outage_with(&settings, 8_000).await;
+    world.server.faults().clear_all();
+    let until = tokio::time::Instant::now() + crate::world::PATIENCE;
+    loop {
+        let (text, _) = said(&world, "stat");
+        if text.contains(" events/s out ") && text.contains(": through in ") {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < until, "{text}");
+        world.live(Duration::from_millis(50), 0).await;
+    }
+    let measured = &one_json(&world, "stat --json --measure 2s")["drain"];
+    assert!(measured["events_per_sec"].as_f64().is_some_and(|rate| rate > 0.0), "{measured}");
+    assert!(measured["left_secs"].as_f64().is_some_and(|left| left > 0.0), "{measured}");
     world.stop().await;
 }
 

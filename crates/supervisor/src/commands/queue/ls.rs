@@ -242,3 +242,91 @@ fn short_time(time_ms: i64, now_ms: i64) -> String {
         _ => time,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use millpond_queue::{BatchInfo, Fs, Options, Queue, Retain, Sequence};
+
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    /// A queue of four segments with one batch of 40 KB each; the first two are delivered, and kept.
+    fn queue(directory: &std::path::Path) -> Queue<Fs> {
+        let options = Options {
+            segment_bytes_max: 64 << 10,
+            free_bytes_min: 0,
+            retain: Retain { for_ms: Some(1 << 40), bytes_max: None },
+            catalog: false,
+            ..Options::default()
+        };
+        let (mut queue, _) = Queue::open(Fs::create(directory).unwrap(), options).unwrap();
+        for hour in 1..=4 {
+            let info = BatchInfo {
+                events: 10,
+                first_time_ms: hour * HOUR_MS,
+                last_time_ms: hour * HOUR_MS,
+                ..BatchInfo::default()
+            };
+            queue.append(info, &[vec![7; 40_000].into()]).unwrap();
+            assert_eq!(queue.commit().unwrap().upto, queue.durable());
+        }
+        [1, 2].into_iter().for_each(|sequence| queue.ack(Sequence(sequence)));
+        queue.checkpoint(HOUR_MS).unwrap();
+        queue
+    }
+
+    fn states(directory: &std::path::Path, keeps_delivered: bool) -> Vec<(u64, u64, State)> {
+        let overview = inspect::overview(&Fs::existing(directory).unwrap()).unwrap();
+        let rows = rows(&overview, keeps_delivered);
+        rows.iter().map(|row| (row.first_seq, row.end_seq, row.state)).collect()
+    }
+
+    #[test]
+    fn what_a_segment_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut queue = queue(directory.path());
+        let (sealed, active) = ((3, 4, State::Sealed), (4, 5, State::Active));
+        let kept = [(1, 2, State::Retained), (2, 3, State::Retained), sealed, active];
+        assert_eq!(states(directory.path(), true), kept);
+        // Where no configuration says that it is kept, it is about to go,
+        let going = [(1, 2, State::Delivered), (2, 3, State::Delivered), sealed, active];
+        assert_eq!(states(directory.path(), false), going);
+        // unless somebody else has not seen it.
+        queue.add_consumer("audit", Sequence(2)).unwrap();
+        let for_audit = [(1, 2, State::Delivered), (2, 3, State::Retained), sealed, active];
+        assert_eq!(states(directory.path(), false), for_audit);
+        // The last one stays in any case.
+        [3, 4].into_iter().for_each(|sequence| queue.ack(Sequence(sequence)));
+        queue.checkpoint(HOUR_MS).unwrap();
+        assert_eq!(states(directory.path(), true).last(), Some(&(4, 5, State::Delivered)));
+    }
+
+    #[test]
+    fn what_is_missing_or_damaged_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(queue(directory.path()));
+        let segment = |base: u64| directory.path().join(format!("{base:020}.seg"));
+        std::fs::remove_file(segment(3)).unwrap();
+        let delivered = [(1, 2, State::Delivered), (2, 3, State::Delivered)];
+        let missing = [&delivered[..], &[(3, 4, State::Missing), (4, 5, State::Active)]].concat();
+        assert_eq!(states(directory.path(), false), missing);
+        // What was delivered may be missing.
+        std::fs::remove_file(segment(2)).unwrap();
+        assert_eq!(states(directory.path(), false), [&missing[..1], &missing[2..]].concat());
+        std::fs::write(segment(3), vec![1; 10_000]).unwrap();
+        assert_eq!(
+            states(directory.path(), false),
+            [delivered[0], (3, 4, State::Damaged), (4, 5, State::Active)]
+        );
+    }
+
+    #[test]
+    fn times_and_numbers_are_short() {
+        let now_ms = 1_764_126_900_999;
+        assert_eq!(short_time(now_ms, now_ms), "11-26 03:15");
+        assert_eq!(short_time(now_ms - 400 * 24 * HOUR_MS, now_ms), "2024-10-22");
+        assert_eq!(short_time(i64::MAX, now_ms), human::time(i64::MAX));
+        assert_eq!([sequences(1, 1), sequences(1, 2), sequences(1, 9)], ["1–", "1", "1–8"]);
+    }
+}

@@ -129,14 +129,14 @@ impl Report {
             },
             Drain::Still { since_ms } => {
                 let since = match since_ms {
-                    Some(since_ms) => format!("for {}", human::age(since_ms, self.now_ms)),
-                    None => "since the queue began".to_owned(),
+                    Some(since_ms) => format!("gone out for {}", human::age(since_ms, self.now_ms)),
+                    None => "ever gone out".to_owned(),
                 };
                 let why = match self.holder {
                     Some(_) => "`millpond status` says why",
                     None => "no forwarder has it open here",
                 };
-                format!("nothing has gone out {since}: {why}")
+                format!("nothing has {since}: {why}")
             }
             Drain::Moving(Pace { out_batches, out_events, in_batches, left_secs }) => {
                 let left = match left_secs {
