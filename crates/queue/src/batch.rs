@@ -82,11 +82,13 @@ pub enum DropReason {
     Full,
     /// They were older than they may be.
     Expired,
+    /// A person has said so.
+    Purged,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [DropReason; 2] = [DropReason::Full, DropReason::Expired];
+    pub const ALL: [DropReason; 3] = [DropReason::Full, DropReason::Expired, DropReason::Purged];
 }
 
 /// What a number of batches amounts to.
@@ -122,6 +124,8 @@ pub struct Losses {
     pub full: Tally,
     /// Because it was too old.
     pub expired: Tally,
+    /// Because a person has said so.
+    pub purged: Tally,
 }
 
 impl Losses {
@@ -130,6 +134,7 @@ impl Losses {
         match reason {
             DropReason::Full => self.full,
             DropReason::Expired => self.expired,
+            DropReason::Purged => self.purged,
         }
     }
 
@@ -137,6 +142,7 @@ impl Losses {
         let sum = match reason {
             DropReason::Full => &mut self.full,
             DropReason::Expired => &mut self.expired,
+            DropReason::Purged => &mut self.purged,
         };
         *sum = sum.plus(tally);
     }

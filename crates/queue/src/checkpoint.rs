@@ -203,6 +203,23 @@ pub(crate) fn load<S: Storage>(storage: &S, name: &str) -> Result<Found, Checkpo
     Ok(found)
 }
 
+/// The bodies that a checkpoint holds, each with its file and its generation, the newest first.
+pub(crate) fn bodies<S: Storage>(storage: &S, name: &str) -> io::Result<Vec<(String, u64, Vec<u8>)>> {
+    let mut bodies = Vec::new();
+    for slot in 0..SUFFIXES.len() {
+        let file = slot_name(name, slot);
+        let bytes = match read(storage, &file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            bytes => bytes?,
+        };
+        if let Slot::Valid(generation, body) = decode(&bytes) {
+            bodies.push((file, generation, body.to_vec()));
+        }
+    }
+    bodies.sort_by_key(|&(_, generation, _)| std::cmp::Reverse(generation));
+    Ok(bodies)
+}
+
 /// Removes both files of a checkpoint, durably.
 pub(crate) fn remove<S: Storage>(storage: &S, name: &str) -> io::Result<()> {
     for slot in 0..SUFFIXES.len() {

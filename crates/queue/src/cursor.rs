@@ -5,12 +5,14 @@
 //!   8  queue id u128                      payload bytes u64, raw bytes u64
 //!  24  acked u64                      64  given up because the queue was full: batches u64, then as above
 //!  32  durable u64                    96  given up because they were too old: the same
-//!                                    128  number of ranges u32, number of points u32
-//! 136  the ranges above `acked` that are acknowledged as well: first u64, end u64
+//!                                    128  given up because a person has said so: the same
+//!                                    160  number of ranges u32, number of points u32
+//! 168  the ranges above `acked` that are acknowledged as well: first u64, end u64
 //!   …  the points of the timeline: end u64, time i64
 //! ```
 //!
-//! Version 1 ends its fixed part at 64, and the ranges follow to the end.
+//! Version 2 has nothing of what a person has said; its numbers of ranges and points are at 128. Version 1 ends its fixed
+//! part at 64, and the ranges follow to the end.
 
 use crate::{
     batch::{DropReason, Losses, Tally},
@@ -23,9 +25,11 @@ use crate::{
 pub(crate) const NAME: &str = "cursor";
 
 /// The version of the body that is written, and the newest that is read.
-pub(crate) const VERSION: u16 = 2;
+pub(crate) const VERSION: u16 = 3;
 const LEN_V1: usize = 64;
-const LEN: usize = 136;
+const LEN_V2: usize = 136;
+const LEN: usize = 168;
+const TALLY_LEN: usize = 32;
 const PAIR_LEN: usize = 16;
 
 /// Ranges above the low-water mark that are saved, so that the slot never grows beyond what it was made with. There are
@@ -94,7 +98,8 @@ impl Cursor {
         let version = body.first_chunk().map_or(0, |version| u16::from_le_bytes(*version));
         let decoded = match version {
             1 => Cursor::decode_v1(body),
-            2 => Cursor::decode_v2(body),
+            2 => Cursor::decode_with_losses(body, LEN_V2, &[DropReason::Full, DropReason::Expired]),
+            3 => Cursor::decode_with_losses(body, LEN, &DropReason::ALL),
             _ => return Err(BodyError::Version(version)),
         };
         decoded.filter(Cursor::makes_sense).ok_or(BodyError::Senseless)
@@ -115,18 +120,20 @@ impl Cursor {
         Some(Cursor { above, ..Cursor::decode_common(fixed)? })
     }
 
-    fn decode_v2(body: &[u8]) -> Option<Cursor> {
-        let (fixed, rest) = body.split_at_checked(LEN)?;
-        let count = |at: usize| Some(u32::from_le_bytes(*fixed.get(at..)?.first_chunk()?) as usize);
-        let (ranges, points) = rest.split_at_checked(PAIR_LEN.checked_mul(count(128)?)?)?;
+    /// A body whose fixed part is `len` long, and tells of these reasons.
+    fn decode_with_losses(body: &[u8], len: usize, reasons: &[DropReason]) -> Option<Cursor> {
+        let (fixed, rest) = body.split_at_checked(len)?;
+        let (fixed, counts) = fixed.split_last_chunk::<8>()?;
+        let count = |at: usize| Some(u32::from_le_bytes(*counts.get(at..)?.first_chunk()?) as usize);
+        let (ranges, points) = rest.split_at_checked(PAIR_LEN.checked_mul(count(0)?)?)?;
         let points = pairs(points)?.into_iter();
         let points: Vec<_> = points.map(|(end, by_ms)| Point { end, by_ms: by_ms.cast_signed() }).collect();
-        if points.len() != count(132)? {
+        if points.len() != count(4)? {
             return None;
         }
         let mut losses = Losses::default();
-        for (reason, at) in DropReason::ALL.into_iter().zip([64, 96]) {
-            let [batches, events, payload_bytes, raw_bytes] = words(fixed.get(at..at + 32)?)?;
+        for (&reason, tally) in reasons.iter().zip(fixed.get(LEN_V1..)?.chunks(TALLY_LEN)) {
+            let [batches, events, payload_bytes, raw_bytes] = words(tally)?;
             losses.add(reason, Tally { batches, events, payload_bytes, raw_bytes });
         }
         Some(Cursor { losses, above: pairs(ranges)?, points, ..Cursor::decode_common(fixed)? })
@@ -170,6 +177,7 @@ mod tests {
         let mut losses = Losses::default();
         losses.add(DropReason::Full, tally(2));
         losses.add(DropReason::Expired, tally(1));
+        losses.add(DropReason::Purged, tally(3));
         Cursor {
             queue_id: 1,
             acked: 2,
@@ -191,8 +199,8 @@ mod tests {
     #[test]
     fn another_version_is_named() {
         let mut body = cursor().encode();
-        body[0] = 3;
-        assert_eq!(Cursor::decode(&body), Err(BodyError::Version(3)));
+        body[0] = 4;
+        assert_eq!(Cursor::decode(&body), Err(BodyError::Version(4)));
         assert_eq!(Cursor::decode(&[]), Err(BodyError::Version(0)));
     }
 
@@ -215,6 +223,17 @@ mod tests {
         senseless(Cursor { above: vec![(1, 5)], ..cursor() });
         senseless(Cursor { above: vec![(5, 4)], ..cursor() });
         senseless(Cursor { above: vec![(4, u64::MAX)], ..cursor() });
+    }
+
+    #[test]
+    fn version_2_is_read() {
+        let mut body = cursor().encode();
+        body.drain(LEN_V2 - 8..LEN - 8);
+        body[0] = 2;
+        let losses = Losses { purged: Tally::default(), ..cursor().losses };
+        assert_eq!(Cursor::decode(&body), Ok(Cursor { losses, ..cursor() }));
+        body.pop();
+        assert_eq!(Cursor::decode(&body), Err(BodyError::Senseless));
     }
 
     #[test]

@@ -109,7 +109,7 @@ fn cursor_and_its_slot_are_as_documented() {
         acked: 8,
         durable: 13,
         delivered: Weight { events: 28, payload_bytes: 294, raw_bytes: 2_800 },
-        losses: Losses { full: given_up(&[1, 2]), expired: given_up(&[4]) },
+        losses: Losses { full: given_up(&[1, 2]), expired: given_up(&[4]), purged: given_up(&[5, 6]) },
         above: vec![(9, 10)],
         points: vec![Point { end: 8, by_ms: 1_700_000_000_000 }],
     };

@@ -1,5 +1,5 @@
-//! Giving batches up by policy: the oldest when the queue is full, and those that are too old. Whatever goes is counted
-//! for every consumer that had not acknowledged it, durably, before it goes.
+//! Giving batches up: the oldest when the queue is full, those that are too old, and what a person has no use for.
+//! Whatever goes is counted for every consumer that had not acknowledged it, durably, before it goes.
 
 use std::{io, mem};
 
@@ -108,6 +108,27 @@ impl<S: Storage> Queue<S> {
             at = segment.end;
         }
         Ok(GivenUp { lost, oldest_appended_ms: sweep.stays_ms })
+    }
+
+    /// Gives up everything below `end`, because a person has said so.
+    ///
+    /// Its space is given back by the next [`Queue::checkpoint`]. After an error, what was given up before stays given up
+    /// and counted; call again.
+    pub fn purge(&mut self, end: Sequence) -> io::Result<GivenUp> {
+        self.advance();
+        let end = end.min(self.durable()).0;
+        let mut lost = Tally::default();
+        let mut at = self.consumers.iter().map(|consumer| consumer.low()).min().unwrap_or(end);
+        while at < end
+            && let Some(segment) = self.segment_with(at)?
+        {
+            let upto = segment.end.min(end);
+            let mut sweep = Sweep { from: at, ..Sweep::default() };
+            self.sweep(&Segment { end: upto, ..segment }, i64::MAX, &mut sweep)?;
+            lost = lost.plus(self.settle(DropReason::Purged, &sweep.candidates, upto)?);
+            at = upto;
+        }
+        Ok(GivenUp { lost, oldest_appended_ms: None })
     }
 
     /// Settles everything below `end` for every consumer, and makes that durable. Gives what the queue's own lost.

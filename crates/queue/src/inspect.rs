@@ -1,147 +1,26 @@
 //! A read-only walk over a queue: no lock is taken and nothing is written, so it works beside a
 //! running owner, on a dead machine's disk and on a read-only file system.
 
+mod consumers;
+mod find;
+mod overview;
 pub(crate) mod segment;
+mod verify;
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    io,
-};
+use std::{collections::VecDeque, io};
 
-use segment::{Found, Known, Opened};
+pub use consumers::{Mark, Standing, marks, standing};
+pub use find::{Whereabouts, find};
+pub use overview::{Consumer, Overview, Segment, SegmentState, overview};
+use segment::{Found, Known, Opened, Stored};
+pub use verify::{Checked, Damage, Verify};
 
 use crate::{
-    batch::{Frame, Losses, Sequence},
-    checkpoint::{self, CheckpointError},
-    cursor::{self, Cursor},
+    batch::{BatchInfo, Frame, Sequence},
     format::segment_base,
-    named, quarantine,
-    segment::{look::look, walk::Span},
+    segment::walk::Span,
     storage::{Storage, StorageFile},
 };
-
-/// What a segment is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SegmentState {
-    /// Being appended to (or left behind without a seal by a crash).
-    Active,
-    /// Closed for good.
-    Sealed,
-    /// Every batch in it is acknowledged.
-    Delivered,
-    /// Part of it cannot be read.
-    Damaged,
-}
-
-/// One segment, as far as can be told without reading every payload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Segment {
-    /// The file, relative to the queue's directory.
-    pub file: String,
-    /// Its first sequence.
-    pub first: Sequence,
-    /// The sequence after its last one (equal to `first` when it is empty).
-    pub end: Sequence,
-    /// Batches that can be read, by their headers.
-    pub batches: u64,
-    /// Events in them.
-    pub events: u64,
-    /// Payload bytes in them.
-    pub payload_bytes: u64,
-    /// Bytes of their events before compression.
-    pub raw_bytes: u64,
-    /// Real bytes on disk.
-    pub disk_bytes: u64,
-    /// Time of the oldest event, in milliseconds since the Unix epoch.
-    pub first_time_ms: Option<i64>,
-    /// Time of the newest event, in milliseconds since the Unix epoch.
-    pub last_time_ms: Option<i64>,
-    /// What it is.
-    pub state: SegmentState,
-}
-
-/// A look at a queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Overview {
-    /// The segments, oldest first.
-    pub segments: Vec<Segment>,
-    /// The low-water mark of the newest valid cursor: what was durable of it when it was written.
-    pub acked: Option<Sequence>,
-    /// The low-water marks of the named consumers, by name.
-    pub consumers: Vec<(String, Sequence)>,
-    /// What was given up by policy since the queue began, by the newest valid cursor.
-    pub losses: Losses,
-    /// Batches on disk that are not acknowledged, by the segments' summaries.
-    pub pending_batches: u64,
-    /// Files in `quarantine/`.
-    pub quarantined_files: u64,
-    /// Real bytes of all files of the queue.
-    pub disk_bytes: u64,
-}
-
-/// Looks at the queue in `storage`.
-///
-/// Payloads are not read: damage in them shows in [`entries`].
-pub fn overview<S: Storage>(storage: &S) -> io::Result<Overview> {
-    let cursor = read_cursor(storage)?;
-    let known = Known::from_cursor(cursor.as_ref());
-    let acked = cursor.as_ref().map(|cursor| cursor.acked);
-    let bases = list_bases(storage)?;
-    let mut overview = Overview {
-        segments: Vec::with_capacity(bases.len()),
-        acked: acked.map(Sequence),
-        consumers: read_consumers(storage)?,
-        losses: cursor.map(|cursor| cursor.losses).unwrap_or_default(),
-        pending_batches: 0,
-        quarantined_files: storage.list(quarantine::DIRECTORY)?.len() as u64,
-        disk_bytes: storage.directory_bytes("")?,
-    };
-    for (index, &base) in bases.iter().enumerate() {
-        let next_base = bases.get(index + 1).copied();
-        let Some(mut opened) = Opened::open(storage, base, next_base, known)? else { continue };
-        let segment = opened.describe(acked.unwrap_or(0))?;
-        let first = segment.first.0.max(acked.unwrap_or(0));
-        overview.pending_batches += segment.end.0.saturating_sub(first).min(segment.batches);
-        overview.segments.push(segment);
-    }
-    Ok(overview)
-}
-
-/// Where the queue's own consumer stands, by the newest valid cursor: what has happened since it was written is not in it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Standing {
-    /// Which queue it is; copies of it have the same id. `None` where no file says.
-    pub queue_id: Option<u128>,
-    /// The low-water mark: everything below is settled.
-    pub acked: Sequence,
-    /// What is settled above it: first sequences and exclusive ends, ascending.
-    pub above: Vec<(Sequence, Sequence)>,
-}
-
-impl Standing {
-    /// Whether the batch is delivered, given up or lost, so that the owner will not send it again.
-    pub fn is_settled(&self, sequence: Sequence) -> bool {
-        sequence < self.acked || self.above.iter().any(|&(first, end)| (first..end).contains(&sequence))
-    }
-}
-
-/// Where the queue's own consumer stands.
-pub fn standing<S: Storage>(storage: &S) -> io::Result<Standing> {
-    if let Some(cursor) = read_cursor(storage)? {
-        let above = cursor.above.iter().map(|&(first, end)| (Sequence(first), Sequence(end))).collect();
-        return Ok(Standing { queue_id: Some(cursor.queue_id), acked: Sequence(cursor.acked), above });
-    }
-    for base in list_bases(storage)? {
-        let queue_id = look(storage, base, None)?.shows.queue_id();
-        if queue_id.is_some() {
-            return Ok(Standing { queue_id, ..Standing::default() });
-        }
-    }
-    Ok(Standing::default())
-}
 
 /// What a walk over the frames meets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,15 +51,43 @@ pub enum Entry {
 /// Ends at the first error of the disk. Beside a running owner, the walk may end with frames that
 /// are not durable yet; what is being written just now is no damage.
 pub fn entries<S: Storage>(storage: S, from: Sequence) -> impl Iterator<Item = io::Result<Entry>> {
-    let mut entries =
-        Entries { storage, from: from.0, bases: None, known: Known::default(), current: None, failed: false };
+    let mut entries = Entries::new(storage, from, false);
     std::iter::from_fn(move || {
-        if entries.failed {
-            return None;
+        let item = entries.step()?;
+        Some(item.map(|item| match item {
+            Item::Frame(stored) => Entry::Frame(stored.frame),
+            Item::Damaged(entry) => entry,
+        }))
+    })
+}
+
+/// A batch, by its header: its payload was not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Headed {
+    /// The batch's number.
+    pub sequence: Sequence,
+    /// What was handed in with it.
+    pub info: BatchInfo,
+    /// Length of its payload as it was handed in.
+    pub payload_bytes: u64,
+}
+
+/// Walks over the headers of all batches from `from` on, oldest first, like [`entries`] but past damage, and without
+/// reading payloads: a few thousand take some milliseconds.
+pub fn headers<S: Storage>(storage: S, from: Sequence) -> impl Iterator<Item = io::Result<Headed>> {
+    let mut entries = Entries::new(storage, from, true);
+    std::iter::from_fn(move || {
+        loop {
+            match entries.step()? {
+                Ok(Item::Frame(Stored { frame, len, .. })) => {
+                    let Frame { sequence, info, .. } = frame;
+                    return Some(Ok(Headed { sequence, info, payload_bytes: len.into() }));
+                }
+                Ok(Item::Damaged(_)) => {}
+                Err(error) => return Some(Err(error)),
+            }
         }
-        let next = entries.next();
-        entries.failed = next.is_err();
-        next.transpose()
     })
 }
 
@@ -197,9 +104,16 @@ impl<F: StorageFile> Opened<F> {
     }
 }
 
+/// What a walk over all segments meets.
+enum Item {
+    Frame(Stored),
+    Damaged(Entry),
+}
+
 struct Entries<S: Storage> {
     storage: S,
     from: u64,
+    headers_only: bool,
     /// Segments still to come, once they are listed.
     bases: Option<VecDeque<u64>>,
     known: Known,
@@ -208,19 +122,34 @@ struct Entries<S: Storage> {
 }
 
 impl<S: Storage> Entries<S> {
-    fn next(&mut self) -> io::Result<Option<Entry>> {
+    fn new(storage: S, from: Sequence, headers_only: bool) -> Entries<S> {
+        let (bases, known, current, failed) = (None, Known::default(), None, false);
+        Entries { storage, from: from.0, headers_only, bases, known, current, failed }
+    }
+
+    /// The next item; none after an error.
+    fn step(&mut self) -> Option<io::Result<Item>> {
+        if self.failed {
+            return None;
+        }
+        let next = self.next();
+        self.failed = next.is_err();
+        next.transpose()
+    }
+
+    fn next(&mut self) -> io::Result<Option<Item>> {
         loop {
             if let Some(current) = &mut self.current {
                 match current.next(self.from)? {
-                    Some(Found::Frame(frame)) => return Ok(Some(Entry::Frame(frame))),
-                    Some(Found::Damage(span)) => return Ok(Some(current.damaged(&span))),
+                    Some(Found::Frame(stored)) => return Ok(Some(Item::Frame(stored))),
+                    Some(Found::Damage(span)) => return Ok(Some(Item::Damaged(current.damaged(&span)))),
                     None => self.current = None,
                 }
             }
             let bases = match &mut self.bases {
                 Some(bases) => bases,
                 None => {
-                    self.known = Known::from_cursor(read_cursor(&self.storage)?.as_ref());
+                    self.known = consumers::known(&self.storage)?;
                     self.bases.insert(list_bases(&self.storage)?.into())
                 }
             };
@@ -228,36 +157,12 @@ impl<S: Storage> Entries<S> {
             let next_base = bases.front().copied();
             if next_base.is_none_or(|next| next > self.from) {
                 self.current = Opened::open(&self.storage, base, next_base, self.known)?;
+                if let Some(current) = self.current.as_mut().filter(|_| self.headers_only) {
+                    current.headers_only();
+                }
             }
         }
     }
-}
-
-/// The cursor of the queue's own consumer.
-pub(crate) fn read_cursor<S: Storage>(storage: &S) -> io::Result<Option<Cursor>> {
-    load_cursor(storage, cursor::NAME)
-}
-
-fn read_consumers<S: Storage>(storage: &S) -> io::Result<Vec<(String, Sequence)>> {
-    let names: BTreeSet<String> =
-        storage.list("")?.iter().filter_map(|file| named::name_in(file)).map(str::to_owned).collect();
-    let mut consumers = Vec::with_capacity(names.len());
-    for name in names {
-        if let Some(cursor) = load_cursor(storage, &named::checkpoint_name(&name))? {
-            consumers.push((name, Sequence(cursor.acked)));
-        }
-    }
-    Ok(consumers)
-}
-
-fn load_cursor<S: Storage>(storage: &S, name: &str) -> io::Result<Option<Cursor>> {
-    let found = checkpoint::load(storage, name).map_err(|error| match error {
-        CheckpointError::Io { source, .. } => source,
-        unsupported @ CheckpointError::Unsupported { .. } => {
-            io::Error::new(io::ErrorKind::Unsupported, unsupported)
-        }
-    })?;
-    Ok(found.body.and_then(|body| Cursor::decode(&body).ok()))
 }
 
 pub(crate) fn list_bases<S: Storage>(storage: &S) -> io::Result<Vec<u64>> {

@@ -26,6 +26,12 @@ pub(crate) fn file_name(base: u64, position: u64, reason: Reason) -> String {
     format!("{DIRECTORY}/{base:020}-{position:012}-{}.bin", reason.word())
 }
 
+/// The segment that a file in the directory holds bytes of.
+pub(crate) fn base_in(file: &str) -> Option<u64> {
+    let (base, _) = file.split_at_checked(20)?;
+    base.bytes().all(|byte| byte.is_ascii_digit()).then(|| base.parse().ok())?
+}
+
 /// Copies `position..end` of the segment `base`. Doing it again changes nothing.
 pub(crate) fn copy<S: Storage>(
     storage: &S,

@@ -201,7 +201,7 @@ fn tasks<S: Storage>(storage: &S) -> Result<Vec<Task>, OpenError> {
     let mut tasks = Vec::new();
     let leftovers = names.iter().filter(|name| open::is_leftover(name));
     tasks.extend(leftovers.map(|file| Step::Remove { file: file.clone() }.into()));
-    let mut known = Known { queue_id, durable: 0 };
+    let mut known = Known { queue_id, ..Known::default() };
     for (name, cursor) in cursors {
         let reason = match cursor {
             None => None,

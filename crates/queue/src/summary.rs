@@ -1,6 +1,6 @@
 //! Sums over batches.
 
-use crate::batch::BatchInfo;
+use crate::batch::{BatchInfo, Tally};
 
 /// What a number of batches amounts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +42,22 @@ impl Weight {
             payload_bytes: self.payload_bytes.min(other.payload_bytes),
             raw_bytes: self.raw_bytes.min(other.raw_bytes),
         }
+    }
+
+    /// This, but in nothing less than `other`.
+    #[must_use]
+    pub(crate) fn at_least(self, other: Weight) -> Weight {
+        Weight {
+            events: self.events.max(other.events),
+            payload_bytes: self.payload_bytes.max(other.payload_bytes),
+            raw_bytes: self.raw_bytes.max(other.raw_bytes),
+        }
+    }
+
+    /// This as what so many batches amount to.
+    pub(crate) fn tally(self, batches: u64) -> Tally {
+        let Weight { events, payload_bytes, raw_bytes } = self;
+        Tally { batches, events, payload_bytes, raw_bytes }
     }
 
     /// The part of this that `some` of `all` batches have on average.

@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use millpond_queue::{
-    Finding, Fs, Losses, OpenError, Options, Queue, Recovery, Sequence,
+    Finding, Fs, Losses, OpenError, Options, Queue, Recovery, Sequence, Tally,
     inspect::{self, Entry},
     storage::{Storage, mem::Mem},
 };
@@ -67,6 +67,7 @@ fn what_is_in_them_is_read() {
     check("given-up-segment", 1, 11, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], <[_]>::is_empty);
     check("packed", 1, 9, &[1, 2, 3, 4, 5, 6, 7, 8], <[_]>::is_empty);
     check("losses-and-a-consumer", 7, 13, &[7, 9, 12], <[_]>::is_empty);
+    check("purged", 7, 13, &[7, 9, 10, 11, 12], <[_]>::is_empty);
 }
 
 #[test]
@@ -79,9 +80,13 @@ fn what_is_packed_counts_as_what_it_was() {
 #[test]
 fn losses_and_consumers_are_where_they_were() {
     let (mut queue, _) = open("losses-and-a-consumer");
-    let Losses { full, expired } = queue.stats().losses;
+    let Losses { full, expired, purged } = queue.stats().losses;
     assert_eq!((full.batches, full.events, full.payload_bytes, full.raw_bytes), (2, 3, 5 * 21, 300));
     assert_eq!((expired.batches, expired.events, expired.payload_bytes, expired.raw_bytes), (1, 4, 42, 400));
+    assert_eq!(purged, Tally::default(), "version 2 does not know of it");
+    let known = open("purged").0.stats().losses;
+    assert_eq!((known.full, known.expired), (full, expired));
+    assert_eq!((known.purged.batches, known.purged.events, known.purged.raw_bytes), (2, 11, 1_100));
     assert_eq!(queue.consumers().collect::<Vec<_>>(), ["audit"]);
     let audit = queue.consumer("audit").unwrap();
     assert_eq!(audit.acked(), Sequence(2));

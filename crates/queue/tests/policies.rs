@@ -152,6 +152,47 @@ fn what_is_too_old_expires() {
 }
 
 #[test]
+fn a_person_gives_up_a_range() {
+    let (directory, mut queue) = queue(options());
+    fill(&mut queue, 50);
+    queue.add_consumer("audit", Sequence(31)).unwrap();
+    deliver(&mut queue, 6);
+    let purged = queue.purge(Sequence(31)).unwrap();
+    assert_eq!((purged.lost.batches, purged.lost.events), (25, (6..31).sum::<u64>()));
+    assert_eq!(purged.lost.payload_bytes, 25 * BATCH_BYTES as u64);
+    assert_eq!(queue.purge(Sequence(31)).unwrap().lost.batches, 0, "once");
+    assert!(queue.checkpoint(0).unwrap().reclaimed_segments >= 4);
+    drop(queue);
+    let mut queue = open(directory.path(), options());
+    let stats = queue.stats();
+    assert_eq!((stats.losses.purged, stats.losses.full.batches), (purged.lost, 0));
+    assert_eq!((queue.acked(), stats.batches), (Sequence(31), 20));
+    assert_eq!(read(&mut queue.consumer("audit").unwrap().reader(Sequence::FIRST)).len(), 20);
+    // Everything, for everybody, and nothing that is not there yet.
+    assert_eq!(queue.purge(Sequence(u64::MAX)).unwrap().lost.batches, 20);
+    assert_eq!(queue.consumer("audit").unwrap().acked(), Sequence(51));
+    queue.checkpoint(0).unwrap();
+    fill(&mut queue, 1);
+    assert_eq!(read(&mut queue.reader(Sequence::FIRST)), [51]);
+    assert_eq!(queue.stats().batches, 1);
+}
+
+#[test]
+fn what_is_damaged_is_not_counted_as_purged() {
+    let (directory, mut queue) = queue(options());
+    fill(&mut queue, 20);
+    queue.close(0).unwrap();
+    let first = directory.path().join(format!("{:020}.seg", 1));
+    let mut bytes = fs::read(&first).unwrap();
+    bytes[4096] ^= 1; // The header of the first frame.
+    fs::write(&first, bytes).unwrap();
+    let mut queue = open(directory.path(), options());
+    assert_eq!(queue.purge(Sequence(3)).unwrap().lost.batches, 1);
+    let stats = queue.stats();
+    assert_eq!((stats.damaged_batches, stats.losses.purged.batches, stats.acked), (1, 1, Sequence(3)));
+}
+
+#[test]
 fn batches_of_unknown_age_go_with_an_older_one_behind_them_or_stay() {
     let (_directory, mut queue) = queue(options());
     let append = |queue: &mut Queue<Fs>, appended_ms| {

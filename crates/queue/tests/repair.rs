@@ -59,7 +59,7 @@ fn healthy(random: &mut fastrand::Rng) -> Mem {
 /// The first sequence that is still there: where a consumer starts that wants an earlier one.
 fn queue_first(mem: &Mem) -> Sequence {
     let overview = inspect::overview(mem).unwrap();
-    overview.consumers[0].1
+    overview.consumers[0].acked
 }
 
 fn files(mem: &Mem) -> BTreeMap<String, Vec<u8>> {

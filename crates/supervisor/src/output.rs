@@ -219,7 +219,8 @@ fn open_queue(output: &Output, notify: mpsc::UnboundedSender<Notice>) -> Result<
     Ok((Backlog { queue, reader: Some(reader) }, pending_end))
 }
 
-fn queue_options(queue: &QueueOptions) -> Options {
+/// What the configuration means to the queue.
+pub(crate) fn queue_options(queue: &QueueOptions) -> Options {
     let options = Options {
         segment_bytes_max: queue.segment_bytes_max,
         size_bytes_max: queue.size_bytes_max,

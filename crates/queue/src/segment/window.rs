@@ -50,20 +50,60 @@ impl Window {
         self.at = 0;
     }
 
+    /// Reads `len` bytes from `position` on, but for those that are in memory: a file that is read strictly forwards is
+    /// read ahead by the system.
     fn fill<F: StorageFile>(&mut self, file: &F, position: u64, len: u64) -> io::Result<()> {
         let len = len as usize;
+        let known =
+            position.checked_sub(self.at).map_or(usize::MAX, |from| from as usize).min(self.buffer.len());
+        let kept = (self.buffer.len() - known).min(len);
         let mut buffer = match mem::take(&mut self.buffer).try_into_mut() {
             Ok(mut free) => {
+                free.copy_within(known..known + kept, 0);
                 // Bytes that are there already need not be zeroed, they are read over.
                 free.resize(len, 0);
                 free
             }
-            Err(_in_use) => BytesMut::zeroed(len),
+            Err(in_use) => {
+                let mut fresh = BytesMut::zeroed(len);
+                fresh[..kept].copy_from_slice(&in_use[known..known + kept]);
+                fresh
+            }
         };
-        let read = read_full(file, &mut buffer, position)?;
-        buffer.truncate(read);
+        let read = read_full(file, &mut buffer[kept..], position + kept as u64)?;
+        buffer.truncate(kept + read);
         self.buffer = buffer.freeze();
         self.at = position;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Storage as _, mem::Mem};
+
+    /// A window gives what is in the file, wherever it is asked for, whether somebody holds a part of it or not.
+    #[test]
+    fn a_window_moves_over_a_file() {
+        let content: Vec<u8> = (0..2_000u32).map(|at| (at * 7 % 251) as u8).collect();
+        let mem = Mem::new(1 << 20);
+        mem.put("file", content.clone());
+        let file = mem.open("file").unwrap();
+        for holds_on in [false, true] {
+            let mut window = Window::new(100);
+            let mut held = Vec::new();
+            let mut random = fastrand::Rng::with_seed(1);
+            for step in 0..400 {
+                let at = if step < 66 { 30 * step } else { random.u64(..2_100) };
+                let len = random.u64(..250);
+                let (from, to) = (at.min(1_950), (at + len).min(1_950).max(at.min(1_950)));
+                let bytes = window.get(&file, at, len, 1_950).unwrap();
+                assert_eq!(bytes, content[from as usize..to as usize], "{len} at {at}");
+                if holds_on {
+                    held.push(bytes);
+                }
+            }
+        }
     }
 }

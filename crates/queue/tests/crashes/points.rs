@@ -336,6 +336,32 @@ fn the_old_expire() {
 }
 
 #[test]
+fn a_person_purges() {
+    check(
+        "purge",
+        &[
+            BIG,
+            Op::Commit,
+            BIG,
+            APPEND,
+            Op::Commit,
+            READ,
+            ACK,
+            BIG,
+            Op::AddConsumer,
+            Op::Commit,
+            Op::Purge { batches: 3 },
+            Op::Checkpoint,
+            APPEND,
+            Op::Commit,
+            Op::Purge { batches: 100 },
+            ACK,
+            Op::Checkpoint,
+        ],
+    );
+}
+
+#[test]
 fn several_consumers() {
     let read = Op::Read { who: Who::Named, batches: 100 };
     let ack = Op::Ack { who: Who::Named, back: 0 };

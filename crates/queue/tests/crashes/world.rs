@@ -72,6 +72,10 @@ pub(crate) enum Op {
     Expire {
         age_ms: i64,
     },
+    /// Gives up this many of the oldest.
+    Purge {
+        batches: u64,
+    },
     AddConsumer,
     RemoveConsumer,
 }
@@ -353,6 +357,7 @@ impl World {
                 }
             }
             Op::Expire { age_ms } => self.expire(age_ms),
+            Op::Purge { batches } => self.purge(batches),
             Op::AddConsumer => self.add_consumer(),
             Op::RemoveConsumer => match self.queue().remove_consumer("c") {
                 Ok(was_there) => {
@@ -405,6 +410,20 @@ impl World {
             assert_eq!(self.queue().acked().0, self.own.low_after(end));
         }
         self.gave_up(DropReason::Expired, expired.ok());
+        if saved {
+            self.cursors_are_saved();
+        }
+    }
+
+    fn purge(&mut self, batches: u64) {
+        let low = self.named.iter().map(|told| told.low).fold(self.own.low, u64::min);
+        let end = (low + batches).min(self.durable_end);
+        let purged = self.queue().purge(Sequence(low + batches));
+        let saved = purged.is_ok() && low < end;
+        if purged.is_ok() {
+            assert_eq!(self.queue().acked().0, self.own.low_after(end));
+        }
+        self.gave_up(DropReason::Purged, purged.ok());
         if saved {
             self.cursors_are_saved();
         }

@@ -271,6 +271,7 @@ pub fn policy_name(reason: queue::DropReason) -> &'static str {
     match reason {
         queue::DropReason::Full => "queue_full_oldest",
         queue::DropReason::Expired => "expired",
+        queue::DropReason::Purged => "purged",
     }
 }
 

@@ -172,6 +172,8 @@ impl Driver {
         let counter = match reason {
             queue::DropReason::Full => &counters.dropped_oldest,
             queue::DropReason::Expired => &counters.expired,
+            // Whoever purges has the queue to himself, so it was not this process.
+            queue::DropReason::Purged => unreachable!("a queue that is owned cannot be purged"),
         };
         counter.add(lost.events);
         self.said.given_up(self.start.elapsed(), policy_name(reason), lost, counter.get());

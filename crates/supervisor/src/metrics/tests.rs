@@ -186,6 +186,7 @@ fn stats(numbers: &mut Numbers) -> Stats {
     }
     stats.losses.full = Tally { events: numbers.next(), ..Tally::default() };
     stats.losses.expired = Tally { events: numbers.next(), ..Tally::default() };
+    stats.losses.purged = Tally { events: numbers.next(), ..Tally::default() };
     stats
 }
 

@@ -49,6 +49,10 @@ impl Table {
             if coloured { cell.add_attribute(Attribute::Bold) } else { cell }
         });
         table.set_header(header.collect::<Vec<_>>());
+        // Columns are two spaces apart, and the first one begins at the edge, coloured or not.
+        table.column_iter_mut().for_each(|column| {
+            column.set_padding((0, 2));
+        });
         Self { table, sides, coloured }
     }
 
@@ -70,11 +74,7 @@ impl Table {
 impl std::fmt::Display for Table {
     /// Every row on a line, without spaces at its end.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.table.lines().try_for_each(|line| {
-            let line = line.trim_end();
-            // The style has a margin of one space.
-            writeln!(f, "{}", line.strip_prefix(' ').unwrap_or(line))
-        })
+        self.table.lines().try_for_each(|line| writeln!(f, "{}", line.trim_end()))
     }
 }
 

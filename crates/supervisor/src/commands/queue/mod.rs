@@ -1,12 +1,20 @@
 //! `millpond queue`: a queue looked into, mended and emptied.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use super::failure::Failure;
+use super::place::Place;
+use crate::terminal::human;
 
 mod batches;
 mod cat;
+mod drain;
 pub(crate) mod events;
 mod export;
+mod holder;
 mod ls;
+mod plot;
 mod purge;
 mod repair;
 mod show;
@@ -53,4 +61,37 @@ pub fn run(args: &QueueArgs) -> ExitCode {
         QueueCommand::Repair(args) => repair::run(args),
         QueueCommand::Purge(args) => purge::run(args),
     }
+}
+
+/// A JSON document on a line of its own.
+fn json_line(out: &mut dyn Write, value: &impl serde::Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    out.write_all(b"\n")
+}
+
+/// The queue's files cannot be read.
+fn unreadable(place: &Place, error: &io::Error) -> Failure {
+    Failure::failed(format!("{}: the queue cannot be read: {error}", place.directory.display()))
+}
+
+/// A forwarder has the queue, and what is to be done needs it alone.
+fn in_use(place: &Place, pid: Option<u32>) -> Failure {
+    let process = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+    Failure::failed(format!(
+        "{} is in use by {process}: stop the forwarder, do this again, and start it",
+        place.directory.display()
+    ))
+}
+
+/// So many of something, in words.
+fn many(number: u64, one: &str, several: &str) -> String {
+    format!("{} {}", human::count(number), if number == 1 { one } else { several })
+}
+
+fn batches(number: u64) -> String {
+    many(number, "batch", "batches")
+}
+
+fn events(number: u64) -> String {
+    many(number, "event", "events")
 }

@@ -123,7 +123,7 @@ pub(super) static FAMILIES: &[Family] = &[
         Gauge,
         "events",
         &["output", "reason"],
-        "Queued events given up by policy since the queue began, so over all starts of the process: queue_full_oldest, expired.",
+        "Queued events given up by policy or by a person since the queue began, so over all starts of the process: queue_full_oldest, expired, purged (by `millpond queue purge`).",
         Read::OutputBy(losses),
     ),
     family(
