@@ -1,6 +1,7 @@
 //! A read-only walk over a queue: no lock is taken and nothing is written, so it works beside a
 //! running owner, on a dead machine's disk and on a read-only file system.
 
+pub mod salvage;
 pub(crate) mod segment;
 
 use std::{

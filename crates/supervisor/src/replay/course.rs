@@ -239,25 +239,25 @@ mod tests {
         ) {
             const END: u64 = 40;
             let mut saved = Course::default();
-            let mut settled = BTreeSet::new();
-            let mut unsaved = BTreeSet::new();
+            let (mut settled, mut durable) = (BTreeSet::new(), BTreeSet::<u64>::new());
             for (steps, which, kept) in cuts.into_iter().chain([(u64::MAX, u64::MAX, u64::MAX)]) {
                 let mut course = reloaded(&saved);
+                let mut now = BTreeSet::new();
                 let start = course.start().unwrap_or(1);
                 let wanted: Vec<u64> = (start..END).filter(|&sequence| course.wants(sequence)).collect();
                 for sequence in wanted.into_iter().take(steps.min(END) as usize) {
-                    prop_assert!(!settled.contains(&sequence) || unsaved.contains(&sequence));
+                    prop_assert!(!durable.contains(&sequence), "{sequence} was settled, and that was saved");
                     course.give(sequence);
                     if which >> (sequence % 64) & 1 == 1 {
                         course.settle(&batch(sequence));
-                        settled.insert(sequence);
-                        unsaved.insert(sequence);
+                        now.insert(sequence);
                     }
                     if kept >> (sequence % 64) & 1 == 1 {
                         saved = course.clone();
-                        unsaved.clear();
+                        durable.extend(&now);
                     }
                 }
+                settled.extend(now);
             }
             prop_assert_eq!(settled.len() as u64, END - 1);
             prop_assert!(saved.is_settled());

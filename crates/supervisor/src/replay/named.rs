@@ -25,7 +25,7 @@ const VERSION: u32 = 1;
 pub struct Subject {
     /// The id of the queue, in hexadecimal digits; copies of a queue have the same.
     pub queue_id: String,
-    /// What is sent: `batches` or `dead_letters`.
+    /// What is sent: `batches`, `dead_letters` or `quarantine`.
     pub source: String,
     /// Which of it.
     pub which: Which,
@@ -144,8 +144,10 @@ pub fn look(state: &Path, name: &str, subject: &Subject) -> Result<Option<Kept>,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         storage => storage.map_err(|source| CursorError::Io { directory: directory.clone(), source })?,
     };
-    let body = checkpoint::read_newest(&storage, CHECKPOINT)
-        .map_err(|error| CursorError::Unreadable { directory: directory.clone(), reason: error.to_string() })?;
+    let body = checkpoint::read_newest(&storage, CHECKPOINT).map_err(|error| CursorError::Unreadable {
+        directory: directory.clone(),
+        reason: error.to_string(),
+    })?;
     body.map(|body| understand(&body, name, &directory, subject)).transpose()
 }
 

@@ -27,7 +27,9 @@ impl Pulse {
     /// How much it has grown in a second, lately.
     #[must_use]
     pub fn per_sec(&self) -> f64 {
-        let (Some(&(from, first)), Some(&(to, last))) = (self.looks.front(), self.looks.back()) else { return 0.0 };
+        let (Some(&(from, first)), Some(&(to, last))) = (self.looks.front(), self.looks.back()) else {
+            return 0.0;
+        };
         let stretch = to.saturating_sub(from).as_secs_f64();
         if stretch > 0.0 { last.saturating_sub(first) as f64 / stretch } else { 0.0 }
     }

@@ -128,7 +128,8 @@ fn driver(target: Target, source: Box<dyn Source>, ledger: Ledger, phase: watch:
     notify.send(Notice::Queue(Report::Readable(Sequence(1)))).ok();
     let (_, encodings) = mpsc::channel(1);
     let (_, control) = mpsc::channel(1);
-    let wires = Wires { encodings, inherited: Leftovers::default(), notices: (notify, notices), phase, control };
+    let wires =
+        Wires { encodings, inherited: Leftovers::default(), notices: (notify, notices), phase, control };
     let sender = Sender {
         id: target.id,
         output: target.output,

@@ -98,7 +98,7 @@ impl Screen {
     fn words(&self, picture: &Picture) -> String {
         let total = self.events_total.max(picture.events);
         let mut words = format!(
-            "{} of {} events, {}/s",
+            "{} of about {} events, {}/s",
             human::count(picture.events),
             human::count(total),
             human::count(picture.events_per_sec.round() as u64)
@@ -159,10 +159,10 @@ mod tests {
         };
         assert_eq!(
             screen(152_500).words(&picture),
-            "2,500 of 152,500 events, 1,250/s, 2 min left, at 2025-11-26 03:15:00Z"
+            "2,500 of about 152,500 events, 1,250/s, 2 min left, at 2025-11-26 03:15:00Z"
         );
         // What was counted by segments may have been a little too low.
-        assert!(screen(2_000).words(&picture).starts_with("2,500 of 2,500 events, 1,250/s, 0 ms left"));
+        assert!(screen(2_000).words(&picture).starts_with("2,500 of about 2,500 events, 1,250/s, 0 ms left"));
         assert_eq!(
             state(&picture),
             "waiting, and trying again until it works: PutRecord: connection refused"

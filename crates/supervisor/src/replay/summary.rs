@@ -180,7 +180,9 @@ impl fmt::Display for Summary {
         } else {
             self.fmt_run(f)?;
         }
-        if let (Some(first), Some(last)) = (self.this_run.amount.first_event_ms, self.this_run.amount.last_event_ms) {
+        if let (Some(first), Some(last)) =
+            (self.this_run.amount.first_event_ms, self.this_run.amount.last_event_ms)
+        {
             row(f, "events from", &format!("{} to {}", human::time(first), human::time(last)))?;
         }
         self.fmt_lacking(f)?;
@@ -198,7 +200,11 @@ impl Summary {
             row(f, "all runs", &amount(&self.all_runs.amount))?;
         }
         let retried = human::count(run.retried_records);
-        row(f, "again", &format!("{retried} records retried, {} events repeated", human::count(run.repeated_events)))?;
+        row(
+            f,
+            "again",
+            &format!("{retried} records retried, {} events repeated", human::count(run.repeated_events)),
+        )?;
         let took = human::span(Duration::from_secs_f64(run.duration_secs));
         row(f, "took", &format!("{took}, {} events/s", human::count(run.events_per_sec.round() as u64)))
     }
@@ -227,17 +233,26 @@ impl Summary {
     fn last_words(&self) -> String {
         let nothing = self.this_run.amount.batches == 0;
         match self.outcome {
-            Outcome::Complete if self.heading.dry_run => "nothing was sent and nothing was written".to_owned(),
+            Outcome::Complete if self.heading.dry_run => {
+                "nothing was sent and nothing was written".to_owned()
+            }
             Outcome::Complete if nothing && self.all_runs.amount.batches > 0 => {
                 "nothing left to send: all of it was accepted before; --again sends it once more".to_owned()
             }
             Outcome::Complete if nothing => "nothing to send: no batch is in this range".to_owned(),
             Outcome::Complete => "complete: every batch of the range was accepted".to_owned(),
-            Outcome::Incomplete if self.heading.dry_run => "nothing was sent; not all of the range can be".to_owned(),
-            Outcome::Incomplete => "incomplete: all was sent that can be, but not all of the range".to_owned(),
+            Outcome::Incomplete if self.heading.dry_run => {
+                "nothing was sent; not all of the range can be".to_owned()
+            }
+            Outcome::Incomplete => {
+                "incomplete: all was sent that can be, but not all of the range".to_owned()
+            }
             Outcome::Interrupted => "interrupted: the same command goes on".to_owned(),
             Outcome::Failed => {
-                format!("failed: {}; the same command goes on", self.failure.as_deref().unwrap_or("no reason given"))
+                format!(
+                    "failed: {}; the same command goes on",
+                    self.failure.as_deref().unwrap_or("no reason given")
+                )
             }
         }
     }
@@ -246,7 +261,10 @@ impl Summary {
 /// The process that owns a queue, in words.
 #[must_use]
 pub fn owner(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "the forwarder that runs".to_owned(), |pid| format!("the forwarder that runs (process {pid})"))
+    pid.map_or_else(
+        || "the process that owns the queue".to_owned(),
+        |pid| format!("process {pid}, which owns the queue"),
+    )
 }
 
 fn amount(amount: &AmountJson) -> String {

@@ -3,11 +3,12 @@
 use std::io;
 
 use millpond_kinesis::{Batch, BatchMeta, Format, RecordRef};
+use millpond_queue::inspect::salvage::{self, Salvaged};
 use millpond_queue::inspect::{self, Entry, Standing};
 use millpond_queue::{Frame, Fs, ReadError, Reader, Sequence};
 
 use super::course::{Progress, Shared};
-use super::range::Range;
+use super::range::{Range, Which};
 use crate::backlog::{Content, Source};
 use crate::dead_letters::letters::{self, Letter};
 use crate::ledger::Settled;
@@ -75,6 +76,8 @@ pub struct Chosen {
     pub standing: Standing,
     /// The first sequence that should be there, if that is known: one that is not is missing.
     pub expected: Option<u64>,
+    /// Whether sequences follow one another: one that is left out is missing then.
+    pub contiguous: bool,
 }
 
 impl Chosen {
@@ -132,6 +135,34 @@ impl Walk {
         Self { entries, chosen, shared }
     }
 
+    /// A walk over what can be had of the quarantine of the queue in `storage`. What was readable when it was set aside, and
+    /// so was sent most likely, is pending for nobody.
+    ///
+    /// # Errors
+    /// When the disk does not answer.
+    pub fn salvage(storage: Fs, chosen: Chosen, which: Which, shared: Shared) -> io::Result<Self> {
+        let notes = shared.clone();
+        let found = salvage::salvage(storage)?.filter_map(move |salvaged| match salvaged {
+            Ok(Salvaged::Frame { frame, was_readable }) => {
+                let meant = match which {
+                    Which::Pending => !was_readable,
+                    Which::Retained => was_readable,
+                    Which::All => true,
+                };
+                meant.then_some(Ok(Entry::Frame(frame)))
+            }
+            Ok(Salvaged::Nothing { file, reason }) => {
+                let mut progress = notes.lock();
+                progress.course.lacking.damaged_places += 1;
+                progress.note(format!("{file} gives nothing: {reason}"));
+                None
+            }
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        });
+        Ok(Self { entries: Box::new(found), chosen, shared })
+    }
+
     /// Whether what lies between here and `sequence` should be there and is not.
     fn notice_gap(&mut self, progress: &mut Progress, sequence: u64) {
         let Some(first) = self.chosen.expected.filter(|&expected| expected < sequence) else { return };
@@ -150,7 +181,9 @@ impl Walk {
         match entry {
             Entry::Frame(frame) => {
                 let sequence = frame.sequence.0;
-                self.notice_gap(&mut progress, sequence);
+                if self.chosen.contiguous {
+                    self.notice_gap(&mut progress, sequence);
+                }
                 if sequence >= self.chosen.range.end {
                     return Step::End;
                 }
@@ -184,7 +217,7 @@ impl Walk {
     fn end(&mut self) {
         let shared = self.shared.clone();
         let mut progress = shared.lock();
-        if self.chosen.range.end < u64::MAX && self.chosen.range.which == super::range::Which::Retained {
+        if self.chosen.range.end < u64::MAX && self.chosen.range.which == Which::Retained {
             let end = self.chosen.range.end.min(Range::settled_end(&self.chosen.standing));
             self.notice_gap(&mut progress, end);
         }
@@ -289,3 +322,7 @@ impl Source for Begun {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "walk_tests.rs"]
+mod tests;

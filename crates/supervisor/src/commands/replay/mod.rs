@@ -18,7 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
     $ millpond replay --retained --dry-run
     $ millpond replay --retained --since 2h --dry-run --json
-    $ millpond replay --dead-letters --dry-run";
+    $ millpond replay --retained --to main --from-seq 100000000 --rate 500";
 
 /// Arguments of `millpond replay`.
 #[derive(Debug, Clone, clap::Args)]
@@ -52,6 +52,9 @@ struct WhatArgs {
     /// The dead letters of the output (with --path: a directory of dead letters)
     #[arg(long)]
     dead_letters: bool,
+    /// What can be had of what was set aside in the queue's quarantine
+    #[arg(long, conflicts_with_all = ["dead_letters", "consume", "segment"])]
+    quarantine: bool,
     /// Only batches with an event at this time or later
     #[arg(long, value_name = "TIME")]
     since: Option<When>,
@@ -134,7 +137,11 @@ impl FromStr for SizeArg {
 fn name(text: &str) -> Result<String, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let fits = (1..=64).contains(&text.len()) && text.bytes().all(is_plain) && !text.starts_with('.');
-    if fits { Ok(text.to_owned()) } else { Err("a name has 1 to 64 letters, digits, `-`, `_` and `.`".to_owned()) }
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("a name has 1 to 64 letters, digits, `-`, `_` and `.`".to_owned())
+    }
 }
 
 /// Runs it.

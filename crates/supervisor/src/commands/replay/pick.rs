@@ -9,9 +9,10 @@ use millpond_queue::{Fs, Sequence};
 use super::super::failure::Failure;
 use super::super::place::{self, Owner};
 use super::{ReplayArgs, WhatArgs};
+use crate::replay::course::Shared;
 use crate::replay::range::{Range, Which};
 use crate::replay::summary;
-use crate::replay::walk::{Chosen, Kind};
+use crate::replay::walk::{Chosen, Kind, Walk};
 
 /// What was picked.
 #[derive(Debug)]
@@ -25,9 +26,22 @@ pub(super) struct Picked {
     /// What is pending is the affair of the process that runs; it may have said which one it is.
     pub(super) left_to: Option<Option<u32>>,
     pub(super) segments: Vec<Segment>,
+    /// What can be had of the quarantine is meant, of these batches.
+    pub(super) salvage: Option<Which>,
 }
 
 impl Picked {
+    /// A walk over what is meant.
+    pub(super) fn walk(&self, shared: &Shared) -> Result<Walk, Failure> {
+        let (storage, chosen) = (self.storage.clone(), self.chosen.clone());
+        match self.salvage {
+            None => Ok(Walk::new(storage, chosen, shared.clone())),
+            Some(which) => Walk::salvage(storage, chosen, which, shared.clone()).map_err(|error| {
+                Failure::failed(format!("{}/quarantine: {error}", self.directory.display()))
+            }),
+        }
+    }
+
     /// Events that are meant, as far as the segments' summaries tell it.
     pub(super) fn events(&self) -> u64 {
         let Chosen { range, standing, .. } = &self.chosen;
@@ -65,6 +79,12 @@ pub(super) fn pick(args: &ReplayArgs) -> Result<Picked, Failure> {
             (Some(owner), directory)
         }
     };
+    if args.what.dead_letters && !directory.exists() {
+        let shown = directory.display();
+        return Err(Failure::failed(format!(
+            "there are no dead letters: {shown} is made when the first event is refused"
+        )));
+    }
     let storage = place::open_for_looking(&directory)?;
     let unreadable = |error| Failure::failed(format!("{}: {error}", directory.display()));
     let kind = if args.what.dead_letters { Kind::Letters } else { Kind::Batches };
@@ -72,11 +92,15 @@ pub(super) fn pick(args: &ReplayArgs) -> Result<Picked, Failure> {
     let left_to = own(args, &storage, &directory, kind, which)?;
     // After the lock: what is settled then stays settled, and nothing becomes settled while it is held.
     let standing = inspect::standing(&storage).map_err(unreadable)?;
+    if args.what.quarantine {
+        return quarantine(args, directory, storage, owner, standing.queue_id);
+    }
     let overview = inspect::overview(&storage).map_err(unreadable)?;
     let mut range = range(&args.what, which, &overview.segments)?;
     let mut left = None;
     if let Some(pid) = left_to {
-        let settled = Range { which: Which::Retained, end: range.end.min(Range::settled_end(&standing)), ..range };
+        let settled =
+            Range { which: Which::Retained, end: range.end.min(Range::settled_end(&standing)), ..range };
         if which != Which::Retained && pending_in(&range, &standing, &overview.segments) {
             left = Some(pid);
         }
@@ -89,10 +113,35 @@ pub(super) fn pick(args: &ReplayArgs) -> Result<Picked, Failure> {
         range.end = range.end.min(Range::settled_end(&standing));
     }
     let expected = expected(&args.what, &range, &standing);
-    let chosen = Chosen { kind, range, standing, expected };
+    let chosen = Chosen { kind, range, standing, expected, contiguous: true };
     let segments = overview.segments;
-    let mut picked = Picked { directory, storage, owner, chosen, left_to: left, segments };
-    picked.set_times(args.what.since.as_ref().map(|when| when.ms), args.what.until.as_ref().map(|when| when.ms));
+    let mut picked = Picked { directory, storage, owner, chosen, left_to: left, segments, salvage: None };
+    picked.set_times(
+        args.what.since.as_ref().map(|when| when.ms),
+        args.what.until.as_ref().map(|when| when.ms),
+    );
+    Ok(picked)
+}
+
+/// What can be had of the quarantine. Nobody else sends it, and nobody knows what is missing in it.
+fn quarantine(
+    args: &ReplayArgs,
+    directory: PathBuf,
+    storage: Fs,
+    owner: Option<Owner>,
+    queue_id: Option<u128>,
+) -> Result<Picked, Failure> {
+    let mut standing = Standing::default();
+    standing.queue_id = queue_id;
+    let range = range(&args.what, Which::All, &[])?;
+    let chosen = Chosen { kind: Kind::Batches, range, standing, expected: None, contiguous: false };
+    let salvage = Some(which(&args.what));
+    let mut picked =
+        Picked { directory, storage, owner, chosen, left_to: None, segments: Vec::new(), salvage };
+    picked.set_times(
+        args.what.since.as_ref().map(|when| when.ms),
+        args.what.until.as_ref().map(|when| when.ms),
+    );
     Ok(picked)
 }
 
@@ -112,7 +161,8 @@ fn own(
     kind: Kind,
     which: Which,
 ) -> Result<Option<Option<u32>>, Failure> {
-    let failed = |error: std::io::Error| Failure::failed(format!("{}: the lock: {error}", directory.display()));
+    let failed =
+        |error: std::io::Error| Failure::failed(format!("{}: the lock: {error}", directory.display()));
     if args.how.consume {
         // Opening the queue takes it.
         return match storage.owned_by().map_err(failed)? {
@@ -124,8 +174,9 @@ fn own(
             None => Ok(None),
         };
     }
-    // Nobody sends dead letters by himself, and a forwarder must be able to keep the next one. What is settled is nobody's.
-    if kind == Kind::Letters || which == Which::Retained {
+    // Nobody sends dead letters by himself, and a forwarder must be able to keep the next one. What is settled, or set
+    // aside, is nobody's.
+    if kind == Kind::Letters || which == Which::Retained || args.what.quarantine {
         return Ok(None);
     }
     if args.how.dry_run {
@@ -183,12 +234,14 @@ fn skip_segments(range: &mut Range, segments: &[Segment]) {
     let may_hold = |segment: &&Segment| {
         let times = segment.first_time_ms.zip(segment.last_time_ms);
         // Of one that cannot be read, or is still written to, nobody knows.
-        let is_final = matches!(segment.state, inspect::SegmentState::Sealed | inspect::SegmentState::Delivered);
+        let is_final =
+            matches!(segment.state, inspect::SegmentState::Sealed | inspect::SegmentState::Delivered);
         !is_final || times.is_none_or(|(first, last)| range.holds_time(first, last))
     };
     let first = segments.iter().find(may_hold).map(|segment| segment.first.0);
     let end = segments.iter().rev().find(may_hold).map(|segment| segment.end.0);
     match (first, end) {
+        _ if segments.is_empty() => {}
         (Some(first), Some(end)) => {
             let is_last = segments.last().is_some_and(|last| last.end.0 == end);
             range.from = range.from.max(first);

@@ -22,14 +22,17 @@ use crate::replay::course::Shared;
 use crate::replay::named::{self, Cursor, Kept, Subject};
 use crate::replay::run::{Ended, Target, send};
 use crate::replay::screen::Screen;
-use crate::replay::summary::{Heading, Outcome, Summary};
-use crate::replay::walk::{Begun, Drain, Kind, Walk};
+use crate::replay::summary::{self, Heading, Outcome, Summary};
+use crate::replay::walk::{Begun, Drain, Kind};
 use crate::service::Signals;
 use crate::terminal::print;
 
 /// Threads that run tasks, and that compress nothing but read.
 const WORKERS: usize = 2;
 const BLOCKING_THREADS_MAX: usize = 4;
+
+/// Where batches come from, where it is written that they are through, and what both say.
+type Ends = (Box<dyn Source>, Box<dyn Book>, Shared);
 
 /// What is to be done.
 struct Job {
@@ -55,8 +58,7 @@ pub(super) fn run(args: &ReplayArgs, picked: Picked, target: Found) -> Result<Ex
         owner_pid: picked.left_to.flatten(),
     };
     if let Some(pid) = picked.left_to {
-        let owner = crate::replay::summary::owner(pid);
-        eprintln!("replay: {owner} sends what is pending; it is left out here");
+        eprintln!("replay: what is pending is left to {}", summary::owner(pid));
     }
     let job = Job { picked, target, heading, subject, name };
     let summary = if args.how.dry_run { job.count(args)? } else { job.send(args)? };
@@ -78,6 +80,7 @@ fn subject(args: &ReplayArgs, picked: &Picked, target: &Found) -> Subject {
     Subject {
         queue_id: picked.chosen.standing.queue_id.map(|id| format!("{id:032x}")).unwrap_or_default(),
         source: match picked.chosen.kind {
+            Kind::Batches if picked.salvage.is_some() => "quarantine".to_owned(),
             Kind::Batches => "batches".to_owned(),
             Kind::Letters => "dead_letters".to_owned(),
         },
@@ -110,7 +113,7 @@ impl Job {
         let kept = kept.unwrap_or_else(|| self.fresh(args));
         self.picked.set_times(kept.since_ms, kept.until_ms);
         let shared = Shared::new(kept.course);
-        let mut walk = Walk::new(self.picked.storage.clone(), self.picked.chosen.clone(), shared.clone());
+        let mut walk = self.picked.walk(&shared)?;
         while walk.next_content().map_err(|error| Failure::failed(error.to_string()))?.is_some() {}
         let dead_letters = self.target.state.join(&self.name).join("dead-letters");
         let counters = OutputCounters::default();
@@ -122,7 +125,7 @@ impl Job {
         let began = Instant::now();
         let counters: Arc<OutputCounters> = Arc::default();
         let refused = self.target.state.join(&self.name).join("dead-letters");
-        let (source, book, shared): (Box<dyn Source>, Box<dyn Book>, Shared) = if args.how.consume {
+        let (source, book, shared): Ends = if args.how.consume {
             self.consume()?
         } else {
             let fresh = self.fresh(args);
@@ -130,7 +133,7 @@ impl Job {
                 .map_err(|error| Failure::failed(error.to_string()))?;
             self.picked.set_times(cursor.kept.since_ms, cursor.kept.until_ms);
             let shared = Shared::new(cursor.kept.course.clone());
-            let walk = Walk::new(self.picked.storage.clone(), self.picked.chosen.clone(), shared.clone());
+            let walk = self.picked.walk(&shared)?;
             (Box::new(walk), cursor.book(shared.clone(), Arc::clone(&counters)), shared)
         };
         let events_total = shared.lock().course.settled.events.max(self.picked.events());
@@ -164,7 +167,7 @@ impl Job {
     }
 
     /// Opens the queue as its owner.
-    fn consume(&mut self) -> Result<(Box<dyn Source>, Box<dyn Book>, Shared), Failure> {
+    fn consume(&mut self) -> Result<Ends, Failure> {
         let options = match &self.picked.owner {
             Some(owner) => queue_options(&owner.output().queue),
             // Nobody says that what is delivered may go.
@@ -174,9 +177,8 @@ impl Job {
                 ..Options::default()
             },
         };
-        let (queue, _) = Queue::open(self.picked.storage.clone(), options).map_err(|error| {
-            Failure::failed(format!("{}: {error}", self.picked.directory.display()))
-        })?;
+        let (queue, _) = Queue::open(self.picked.storage.clone(), options)
+            .map_err(|error| Failure::failed(format!("{}: {error}", self.picked.directory.display())))?;
         let shared = Shared::default();
         let from = queue.acked().0.max(self.picked.chosen.range.from);
         let reader = queue.reader(millpond_queue::Sequence(from));

@@ -127,6 +127,8 @@ fn home_state() -> Result<PathBuf, Failure> {
     let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = directory("XDG_STATE_HOME").or_else(|| Some(directory("HOME")?.join(".local/state")));
     base.map(|base| base.join("millpond/replays")).ok_or_else(|| {
-        Failure::usage("there is no HOME to keep the cursor of the replay in; say with --state DIR where it shall be")
+        Failure::usage(
+            "there is no HOME to keep the cursor of the replay in; say with --state DIR where it shall be",
+        )
     })
 }
