@@ -11,7 +11,7 @@ use millpond_queue::{Fs, inspect};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::world::{PATIENCE, World};
 
@@ -112,7 +112,7 @@ fn said(output: Output) -> Said {
 
 async fn run(world: &World, arguments: &[&str]) -> Said {
     let running = replay(world, arguments).output();
-    said(tokio::time::timeout(PATIENCE, running).await.expect("it ends").unwrap())
+    said(timeout(PATIENCE, running).await.expect("it ends").unwrap())
 }
 
 impl Said {
@@ -231,7 +231,8 @@ async fn the_link_is_cut_in_the_middle() {
     let down = world.fault("down");
     let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
     let mut heard = Vec::new();
-    while let Some(line) = lines.next_line().await.unwrap() {
+    while let Some(line) = timeout(PATIENCE, lines.next_line()).await.expect("it says that it waits").unwrap()
+    {
         let waits = line.contains("waiting, and trying again until it works");
         heard.push(line);
         if waits {
@@ -245,7 +246,7 @@ async fn the_link_is_cut_in_the_middle() {
         }
         heard
     });
-    let output = tokio::time::timeout(PATIENCE, running.wait_with_output()).await.expect("it ends").unwrap();
+    let output = timeout(PATIENCE, running.wait_with_output()).await.expect("it ends").unwrap();
     let heard = rest.await.unwrap();
     let sent = said(output);
     sent.was(0, "complete");

@@ -16,6 +16,7 @@ use crate::backlog::Source;
 use crate::counters::OutputCounters;
 use crate::dead_letters::DeadLetters;
 use crate::ledger::{self, Book};
+use crate::logging::{self, LogArgs, LogFormat};
 use crate::output::queue_options;
 use crate::replay::books::Consuming;
 use crate::replay::course::Shared;
@@ -209,6 +210,9 @@ fn on_runtime(
         Failure::failed(format!("the system gives no threads or no signals: {error}"))
     };
     let runtime = runtime.map_err(failed)?;
+    // What a person has to know is on the screen; errors that nobody thought of are not lost.
+    let errors = LogArgs { log_format: LogFormat::Text, log_level: "error".to_owned() };
+    let held_back = logging::init(&errors).map_err(|error| Failure::failed(error.to_string()))?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::catch().map_err(failed)?;
         let client = AwsClient::connect(target.client)
@@ -229,6 +233,7 @@ fn on_runtime(
         screen.close();
         Ok(ended)
     });
+    held_back.say_all();
     // A read that hangs in a broken disk does not keep the summary back.
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Err(error) = dead_letters.close() {
