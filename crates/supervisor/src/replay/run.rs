@@ -145,7 +145,6 @@ fn picture(shared: &Shared, view: &OutputView, pulse: &Pulse) -> Picture {
     let progress = shared.lock();
     Picture {
         events: progress.course.settled.events,
-        events_per_sec: pulse.per_sec(),
         event_time_ms: progress.event_time_ms,
         condition: state.condition,
         reason: state.last_failure.map(|failure| failure.reason),

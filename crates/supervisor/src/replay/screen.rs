@@ -20,8 +20,6 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub struct Picture {
     /// Events that are through, over all runs.
     pub events: u64,
-    /// How many a second go, lately.
-    pub events_per_sec: f64,
     /// Time of the newest event in what was settled last.
     pub event_time_ms: Option<i64>,
     /// Where the way to the stream stands.
@@ -48,7 +46,7 @@ impl Screen {
     pub fn new(events_total: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(events_total), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:16} {percent:>3} % {msg}");
+            let style = ProgressStyle::with_template("{bar:10} {percent:>3} % {wide_msg}");
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         Self { events_total, bar, last_line: Instant::now(), last_state: String::new() }
@@ -73,15 +71,20 @@ impl Screen {
 
     /// Time has passed.
     pub fn show(&mut self, picture: &Picture) {
+        let total = self.events_total.max(picture.events);
         match &self.bar {
             Some(bar) => {
-                bar.set_length(self.events_total.max(picture.events));
+                if bar.length() != Some(total) {
+                    bar.set_length(total);
+                }
+                // What matters most comes first: the end is cut off where the terminal is narrow.
+                bar.set_message(format!("{}, {} events", pace(picture, total), human::count(picture.events)));
                 bar.set_position(picture.events);
-                bar.set_message(self.words(picture));
             }
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                line(&self.words(picture));
+                let (events, of) = (human::count(picture.events), human::count(total));
+                line(&format!("{events} of about {of} events, {}", pace(picture, total)));
             }
             None => {}
         }
@@ -93,24 +96,18 @@ impl Screen {
             bar.finish_and_clear();
         }
     }
+}
 
-    /// How much, how fast, how long still, how far in the events' own time.
-    fn words(&self, picture: &Picture) -> String {
-        let total = self.events_total.max(picture.events);
-        let mut words = format!(
-            "{} of about {} events, {}/s",
-            human::count(picture.events),
-            human::count(total),
-            human::count(picture.events_per_sec.round() as u64)
-        );
-        if let Some(left) = picture.pulse.time_for(total - picture.events) {
-            words += &format!(", {} left", human::span(left));
-        }
-        if let Some(time_ms) = picture.event_time_ms {
-            words += &format!(", at {}", human::time(time_ms));
-        }
-        words
+/// How fast, how long still, how far in the events' own time.
+fn pace(picture: &Picture, events_total: u64) -> String {
+    let mut words = format!("{}/s", human::count(picture.pulse.per_sec().round() as u64));
+    if let Some(left) = picture.pulse.time_for(events_total - picture.events) {
+        words += &format!(", {} left", human::span(Duration::from_secs(left.as_secs().max(1))));
     }
+    if let Some(time_ms) = picture.event_time_ms {
+        words += &format!(", at {}", human::time(time_ms));
+    }
+    words
 }
 
 /// The state in words.
@@ -145,24 +142,13 @@ mod tests {
         pulse.look(Duration::from_secs(2), 2_500);
         let picture = Picture {
             events: 2_500,
-            events_per_sec: pulse.per_sec(),
             event_time_ms: Some(1_764_126_900_000),
             condition: Condition::Unhealthy,
             reason: Some("PutRecord: connection refused".into()),
             pulse,
         };
-        let screen = |events_total| Screen {
-            events_total,
-            bar: None,
-            last_line: Instant::now(),
-            last_state: String::new(),
-        };
-        assert_eq!(
-            screen(152_500).words(&picture),
-            "2,500 of about 152,500 events, 1,250/s, 2 min left, at 2025-11-26 03:15:00Z"
-        );
-        // What was counted by segments may have been a little too low.
-        assert!(screen(2_000).words(&picture).starts_with("2,500 of about 2,500 events, 1,250/s, 0 ms left"));
+        assert_eq!(pace(&picture, 152_500), "1,250/s, 2 min left, at 2025-11-26 03:15:00Z");
+        assert_eq!(pace(&picture, 2_501), "1,250/s, 1 s left, at 2025-11-26 03:15:00Z");
         assert_eq!(
             state(&picture),
             "waiting, and trying again until it works: PutRecord: connection refused"
