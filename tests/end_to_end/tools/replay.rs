@@ -199,26 +199,39 @@ async fn a_copied_directory_arrives_once_and_nothing_is_written_into_it() {
     assert!(Proof::take(3_000, &world.server.records()).repeated > 0, "another range is another replay");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_five_times_and_gone_on_with() {
-    let world = dead_box(6_000, QUEUE).await;
-    let endpoint = world.server.endpoint();
+/// Killed five times in the middle, and gone on with. Gives what the last run said.
+async fn killed_five_times(world: &World, arguments: &[&str]) -> Said {
     let concurrency = CONCURRENCY.to_string();
-    let more = ["--rate", "4000", "--concurrency", &concurrency];
-    let arguments = elsewhere("data/queues/main", &endpoint, &more);
+    let arguments = [arguments, &["--rate", "4000", "--concurrency", &concurrency]].concat();
     for kill in 1..=5 {
-        let mut running = start_replay(&world, &arguments);
+        let mut running = start_replay(world, &arguments);
         arrived(&world.server, kill * 900).await;
         running.kill().await.unwrap();
     }
-    let sent = run(&world, &arguments).await;
+    let sent = run(world, &arguments).await;
     sent.was(0, "complete");
     let proof = Proof::take(6_000, &world.server.records());
     assert!(proof.holds(), "{proof:#?}");
     let repeated = repeated_records(&world.server);
     assert!(repeated <= 5 * CONCURRENCY, "{repeated} records repeated, {proof:#?}");
-    assert_eq!(sent.number("/all_runs/events"), 6_000);
     assert!(sent.number("/this_run/events") < 6_000, "the last run did not begin anew");
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_and_gone_on_with_by_its_name() {
+    let world = dead_box(6_000, QUEUE).await;
+    let endpoint = world.server.endpoint();
+    let sent = killed_five_times(&world, &elsewhere("data/queues/main", &endpoint, &[])).await;
+    assert_eq!(sent.number("/all_runs/events"), 6_000);
+    assert_eq!(look(&world).unwrap().0, 6_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_and_gone_on_with_by_the_queue_s_own_cursor() {
+    let world = dead_box(6_000, QUEUE).await;
+    killed_five_times(&world, &["--consume"]).await;
+    assert_eq!(look(&world).unwrap().1, 0, "all of it is delivered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -397,6 +410,10 @@ async fn a_range_of_time_a_segment_and_what_is_wrong() {
     assert_eq!(dry(&["--until", "1d"]).await.was(0, "complete").number("/this_run/events"), 0);
     let first = dry(&["--segment", "00000000000000000001.seg"]).await;
     assert!(first.was(0, "complete").number("/this_run/events") > 0, "{first:?}");
+    let to = run(&world, &["--path", "data/queues/main", "--to", "main", "--dry-run"]).await;
+    assert_eq!(to.was(0, "complete").number("/this_run/events"), 2_000);
+    let to = run(&world, &["--path", "data/queues/main", "--to", "other", "--dry-run"]).await;
+    assert!(to.code == 2 && to.errors.contains("has no output `other`"), "{to:?}");
     for (arguments, words) in [
         (&["--segment", "7"][..], "there is no segment 7"),
         (&["--since", "yesterday"], "not a time"),
