@@ -51,6 +51,34 @@ const _: () = assert!(SEGMENT_HEADER_COPY_AT >= SEGMENT_HEADER_LEN);
 const _: () = assert!(FRAMES_AT as usize >= SEGMENT_HEADER_COPY_AT + SEGMENT_HEADER_LEN);
 const _: () = assert!(SEAL_BODY_LEN < PAYLOAD_BYTES_MAX as usize);
 
+/// One step of CRC-32 for each byte.
+const CRC_TABLE: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut index = 0;
+    while index < 256 {
+        let mut value = index as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            value = if value & 1 == 1 { value >> 1 ^ 0xEDB8_8320 } else { value >> 1 };
+            bit += 1;
+        }
+        table[index] = value;
+        index += 1;
+    }
+    table
+};
+
+/// Which entry of the table begins with a byte.
+const CRC_INDEX: [u8; 256] = {
+    let mut indexes = [0; 256];
+    let mut index = 0;
+    while index < 256 {
+        indexes[(CRC_TABLE[index] >> 24) as usize] = index as u8;
+        index += 1;
+    }
+    indexes
+};
+
 /// Why bytes are not what they should be; looked at in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FormatError {
@@ -260,6 +288,20 @@ impl FrameHeader {
                 appended_ms: i64::from_le_bytes(get(bytes, 56)),
             },
         })
+    }
+
+    /// The salt with which the checksum of these bytes is right, whatever they are: a checksum can be run backwards.
+    ///
+    /// # Panics
+    /// If `bytes` is shorter than a header.
+    pub(crate) fn implied_salt(bytes: &[u8]) -> u32 {
+        let mut state = !u32::from_le_bytes(get(bytes, 76));
+        for &byte in bytes[..76].iter().rev() {
+            // No two entries of the table have the same first byte, so it tells which one was mixed in last.
+            let index = CRC_INDEX[(state >> 24) as usize];
+            state = (state ^ CRC_TABLE[index as usize]) << 8 | u32::from(index ^ byte);
+        }
+        !state
     }
 
     /// Everything below this sequence was durable when the frame was written.

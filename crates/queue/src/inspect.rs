@@ -4,6 +4,7 @@
 mod consumers;
 mod find;
 mod overview;
+pub mod salvage;
 pub(crate) mod segment;
 mod verify;
 

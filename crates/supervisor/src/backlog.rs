@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use millpond_kinesis::{Batch, BatchMeta, Format};
-use millpond_queue::{BatchInfo, Frame, Fs, Reader, Sequence};
+use millpond_queue::{BatchInfo, Frame, ReadError, Reader, Sequence, Storage};
 
 use crate::clock::Steady;
 
@@ -24,10 +24,25 @@ pub enum Content {
     },
 }
 
+/// Where queued batches are read, in order. It is asked where a disk may take its time.
+pub trait Source: Send + 'static {
+    /// The next one; `None` when there is none for now.
+    ///
+    /// # Errors
+    /// The disk did not answer. Asked again, it goes on at the same place.
+    fn next_content(&mut self) -> Result<Option<(Sequence, Content)>, ReadError>;
+}
+
+impl<S: Storage> Source for Reader<S> {
+    fn next_content(&mut self) -> Result<Option<(Sequence, Content)>, ReadError> {
+        Ok(self.next()?.map(|frame| (frame.sequence, Content::of(frame))))
+    }
+}
+
 /// What a reading gave.
 pub struct Reading {
     /// The reader, for the next time.
-    pub reader: Reader<Fs>,
+    pub reader: Box<dyn Source>,
     /// Batches in order.
     pub batches: Vec<(Sequence, Content)>,
     /// Batches that can be read may remain behind these.
@@ -39,16 +54,16 @@ pub struct Reading {
 ///
 /// # Panics
 /// When the reading itself panicked.
-pub async fn read(mut reader: Reader<Fs>, max: usize, bytes_max: u64) -> Reading {
+pub async fn read(mut reader: Box<dyn Source>, max: usize, bytes_max: u64) -> Reading {
     let reading = tokio::task::spawn_blocking(move || {
-        let mut frames = Vec::new();
+        let mut batches = Vec::new();
         let (mut more, mut bytes) = (true, 0);
         let mut failure = None;
-        while more && frames.len() < max && bytes < bytes_max {
-            match reader.next() {
-                Ok(Some(frame)) => {
-                    bytes += frame.payload.len() as u64;
-                    frames.push(frame);
+        while more && batches.len() < max && bytes < bytes_max {
+            match reader.next_content() {
+                Ok(Some((sequence, content))) => {
+                    bytes += content.bytes();
+                    batches.push((sequence, content));
                 }
                 Ok(None) => more = false,
                 Err(error) => {
@@ -57,9 +72,9 @@ pub async fn read(mut reader: Reader<Fs>, max: usize, bytes_max: u64) -> Reading
                 }
             }
         }
-        (reader, frames, more, failure)
+        (Reading { reader, batches, more }, failure)
     });
-    let (reader, frames, more, failure) = match reading.await {
+    let (reading, failure) = match reading.await {
         Ok(read) => read,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     };
@@ -67,25 +82,35 @@ pub async fn read(mut reader: Reader<Fs>, max: usize, bytes_max: u64) -> Reading
         tracing::error!(%error, "the queue cannot be read now and is tried again");
         tokio::time::sleep(READ_RETRY).await;
     }
-    let batches = frames.into_iter().map(|frame| (frame.sequence, decode(frame))).collect();
-    Reading { reader, batches, more }
+    reading
 }
 
-fn decode(frame: Frame) -> Content {
-    let info = frame.info;
-    let Some(format) = Format::from_code(info.kind) else {
-        return Content::Foreign { reason: format!("a frame of the unknown kind {}", info.kind), frame };
-    };
-    let meta = BatchMeta {
-        format,
-        events: info.events,
-        raw_bytes: info.raw_bytes,
-        first_time_ms: info.first_time_ms,
-        last_time_ms: info.last_time_ms,
-    };
-    match Batch::from_payload(meta, frame.payload.clone()) {
-        Ok(batch) => Content::Batch(batch),
-        Err(error) => Content::Foreign { reason: error.to_string(), frame },
+impl Content {
+    /// What a frame holds.
+    #[must_use]
+    pub fn of(frame: Frame) -> Self {
+        let info = frame.info;
+        let Some(format) = Format::from_code(info.kind) else {
+            return Self::Foreign { reason: format!("a frame of the unknown kind {}", info.kind), frame };
+        };
+        let meta = BatchMeta {
+            format,
+            events: info.events,
+            raw_bytes: info.raw_bytes,
+            first_time_ms: info.first_time_ms,
+            last_time_ms: info.last_time_ms,
+        };
+        match Batch::from_payload(meta, frame.payload.clone()) {
+            Ok(batch) => Self::Batch(batch),
+            Err(error) => Self::Foreign { reason: error.to_string(), frame },
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Batch(batch) => batch.wire_bytes(),
+            Self::Foreign { frame, .. } => frame.payload.len() as u64,
+        }
     }
 }
 
@@ -108,7 +133,7 @@ pub fn info_of(batch: &Batch) -> BatchInfo {
 mod tests {
     use bytes::Bytes;
     use millpond_kinesis::RecordRef;
-    use millpond_queue::{Options, Queue};
+    use millpond_queue::{Fs, Options, Queue};
 
     use super::*;
 
@@ -130,7 +155,7 @@ mod tests {
         }
         let durable = queue.commit().unwrap();
         assert!(durable.upto > queue.acked());
-        let mut reader = queue.reader(queue.acked());
+        let mut reader: Box<dyn Source> = Box::new(queue.reader(queue.acked()));
         for (max, bytes_max, count, more) in [
             (2, u64::MAX, 2, true),
             // The one with which it is reached is read.

@@ -30,7 +30,7 @@ enum Command {
     /// Look into a queue, mend it, empty it
     Queue(queue::QueueArgs),
     /// Send what is queued, kept or salvaged, anywhere
-    Replay(replay::ReplayArgs),
+    Replay(Box<replay::ReplayArgs>),
     /// Look at events that were refused for good, send them once more, give them up
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Say all that is wrong with a configuration, and what it means

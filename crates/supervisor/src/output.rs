@@ -15,7 +15,7 @@ use crate::client_settings;
 use crate::config::checked::{self, Backpressure, OnFull, Output, PartitionKey, QueueOptions};
 use crate::counters::OutputCounters;
 use crate::dead_letters::{DeadLetters, Place};
-use crate::driver::{self, Backlog, Control, Driver, Leftovers, Notice, Phase, Wires};
+use crate::driver::{self, Backlog, Control, Driver, Keeper, Leftovers, Notice, Phase, Wires};
 use crate::forwarder::{Forwarder, Policy};
 use crate::orphans;
 use crate::output_state::OutputView;
@@ -216,10 +216,10 @@ fn open_queue(output: &Output, notify: mpsc::UnboundedSender<Notice>) -> Result<
     let on_report = Box::new(move |report| drop(notify.send(Notice::Queue(report))));
     let policy = queue_policy(&output.queue);
     let queue = QueueThread::spawn("queue", queue, policy, on_report).map_err(in_directory)?;
-    Ok((Backlog { queue, reader: Some(reader) }, pending_end))
+    Ok((Backlog { keeper: Keeper::Queue(queue), reader: Some(Box::new(reader)) }, pending_end))
 }
 
-/// What the configuration means to the queue.
+/// The limits of a queue, as the configuration has them.
 pub(crate) fn queue_options(queue: &QueueOptions) -> Options {
     let options = Options {
         segment_bytes_max: queue.segment_bytes_max,
@@ -290,7 +290,8 @@ fn bytes_max(output: &Output) -> u64 {
     if output.put_records_batching { u64::from(output.concurrency) * call } else { u64::MAX }
 }
 
-fn output_options(output: &Output) -> OutputOptions {
+/// How an output calls the service.
+pub(crate) fn output_options(output: &Output) -> OutputOptions {
     OutputOptions {
         use_list_shards: output.use_list_shards,
         request_records_max: match output.format {

@@ -114,6 +114,11 @@ impl Walk {
         Walk { window, salt, position: FRAMES_AT, expected: base, payloads: true, read_ahead }
     }
 
+    /// Starts at any position of a file whose frames have this salt, with any sequence from `base` on.
+    pub(crate) fn at(position: u64, base: u64, salt: u32, read_ahead: u32) -> Walk {
+        Walk { position, ..Walk::new(base, salt, read_ahead) }
+    }
+
     /// Goes on with another segment, with the same memory.
     pub(crate) fn restart(&mut self, base: u64, salt: u32) {
         self.window.clear();
@@ -282,7 +287,7 @@ impl Walk {
 }
 
 /// Where the frame magic occurs in `bytes`.
-fn find_magic(bytes: &[u8]) -> impl Iterator<Item = usize> {
+pub(crate) fn find_magic(bytes: &[u8]) -> impl Iterator<Item = usize> {
     let mut from = 0;
     std::iter::from_fn(move || {
         while let Some(found) = bytes[from..].iter().position(|&b| b == FRAME_MAGIC[0]) {

@@ -52,9 +52,69 @@ impl Fs {
         &self.shared.directory
     }
 
+    /// Takes the queue as its owner does, to read it: nobody else owns it until the last clone is dropped. Works on a file
+    /// system that is mounted read-only, too. Where there is no lock file and none can be made, nobody can own the queue.
+    ///
+    /// # Errors
+    /// See [`LockError`].
+    pub fn hold(&self) -> Result<(), LockError> {
+        let path = self.path(LOCK);
+        match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => self.keep_lock(file),
+            Err(error) if is_read_only(&error) => self.keep_lock(File::open(&path)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match self.lock() {
+                Err(LockError::Io(error)) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+                locked => locked,
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Who owns the queue now, if anybody does: `Some(None)` is somebody who has not written a process id. Writes nothing.
+    pub fn owned_by(&self) -> io::Result<Option<Option<u32>>> {
+        let mut file = match File::open(self.path(LOCK)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        // Shared, so that two who look do not take each other for an owner.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+            Err(TryLockError::WouldBlock) => Ok(Some(pid_in(&mut file))),
+        }
+    }
+
+    fn keep_lock(&self, mut file: File) -> Result<(), LockError> {
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+            Err(TryLockError::WouldBlock) => return Err(LockError::Held { pid: pid_in(&mut file) }),
+        }
+        // On a full disk, or a read-only one, the number cannot be written; the lock holds all the same.
+        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        if let Err(error) = written {
+            tracing::debug!(%error, "the lock file could not take the process id");
+        }
+        *self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        Ok(())
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.shared.directory.join(name)
     }
+}
+
+/// Who holds a lock is a courtesy; that it is held is the answer.
+fn pid_in(file: &mut File) -> Option<u32> {
+    let mut owner = String::new();
+    match file.read_to_string(&mut owner) {
+        Ok(_) => owner.trim().parse().ok(),
+        Err(_) => None,
+    }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
 /// Makes a directory and those above it, each durable in its parent.
@@ -146,27 +206,7 @@ impl Storage for Fs {
     fn lock(&self) -> Result<(), LockError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(self.path(LOCK))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
-            Err(TryLockError::WouldBlock) => {
-                let mut owner = String::new();
-                // Who holds it is a courtesy; that it is held is the answer.
-                let pid = match file.read_to_string(&mut owner) {
-                    Ok(_) => owner.trim().parse().ok(),
-                    Err(_) => None,
-                };
-                return Err(LockError::Held { pid });
-            }
-        }
-        // On a full disk the number may not fit; the lock holds all the same.
-        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        if let Err(error) = written {
-            tracing::debug!(%error, "the lock file could not take the process id");
-        }
-        *self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
-        Ok(())
+        self.keep_lock(options.open(self.path(LOCK))?)
     }
 
     fn unlock(&self) {
@@ -226,5 +266,27 @@ impl StorageFile for FsFile {
 
     fn allocated_bytes(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.blocks() * 512)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_held_by_one_and_looked_at_by_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = || Fs::existing(directory.path()).unwrap();
+        let (owner, other) = (storage(), storage());
+        assert_eq!(other.owned_by().unwrap(), None, "nobody was ever there");
+        assert!(!directory.path().join(LOCK).exists(), "looking writes nothing");
+        owner.hold().unwrap();
+        let me = std::process::id();
+        assert_eq!(other.owned_by().unwrap(), Some(Some(me)));
+        assert!(matches!(other.hold(), Err(LockError::Held { pid: Some(pid) }) if pid == me));
+        assert!(matches!(other.lock(), Err(LockError::Held { pid: Some(pid) }) if pid == me));
+        owner.unlock();
+        assert_eq!(other.owned_by().unwrap(), None);
+        other.hold().unwrap();
     }
 }

@@ -71,7 +71,9 @@ pub fn read(storage: Fs, from: Sequence) -> io::Result<impl Iterator<Item = io::
     Ok(entries.filter_map(move |entry| entry.map(&found).transpose()))
 }
 
-fn decode(frame: &millpond_queue::Frame) -> Found {
+/// What a frame of a queue of dead letters holds.
+#[must_use]
+pub fn decode(frame: &millpond_queue::Frame) -> Found {
     let unreadable = |reason: String| Found::Unreadable { sequence: frame.sequence, reason };
     if frame.info.kind != KIND_DEAD_LETTER {
         return unreadable(format!("a frame of the kind {}, which is no dead letter", frame.info.kind));

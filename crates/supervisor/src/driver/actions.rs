@@ -4,27 +4,28 @@ use std::sync::Arc;
 
 use millpond_queue::{Sequence, Tally};
 
-use super::{DriveError, Driver, Notice, Phase};
+use super::{Backlog, DriveError, Driver, Notice, Phase};
 use crate::backlog;
 use crate::chunk::Fate;
 use crate::forwarder::{Action, DropReason, Key};
+use crate::ledger::Settled;
 use crate::put::events_of;
-use crate::queue_thread::Append;
+use crate::queue_thread::{Append, QueueThread};
 
 impl Driver {
     pub(super) fn perform(&mut self, action: Action) -> Result<(), DriveError> {
         match action {
             Action::Put(key) => self.put(key),
             Action::Done(key) => {
-                if let (Key::Queued(sequence), Some(backlog)) = (key, &self.backlog) {
-                    backlog.queue.ack(Sequence(sequence))?;
+                if let (Key::Queued(sequence), Some(queue)) = (key, self.queue()) {
+                    queue.ack(Sequence(sequence))?;
                 }
                 self.settle(key, Fate::Delivered);
             }
             Action::Spool(id) => self.spool(id)?,
             Action::Withdraw => {
-                if let Some(backlog) = &self.backlog {
-                    backlog.queue.withdraw()?;
+                if let Some(queue) = self.queue() {
+                    queue.withdraw()?;
                 }
             }
             Action::Drop(id, reason) => self.drop_batch(id, reason),
@@ -51,6 +52,10 @@ impl Driver {
         Ok(())
     }
 
+    pub(super) fn queue(&self) -> Option<&QueueThread> {
+        self.backlog.as_ref().and_then(Backlog::queue)
+    }
+
     fn put(&mut self, key: Key) {
         self.batches.fly(key, true);
         let Some(held) = self.batches.get(key) else {
@@ -61,14 +66,26 @@ impl Driver {
         }
         let (batch, pending) = (Arc::clone(&held.batch), held.pending.clone());
         let (sender, notify, since) = (self.sender.clone(), self.notify.clone(), self.start.elapsed());
+        let ledger = self.backlog.as_ref().and_then(Backlog::ledger).cloned();
         self.tasks.spawn(async move {
             let done = sender.put(&batch, &pending, since).await;
-            drop(notify.send(Notice::Put(key, done)));
+            let notice = match (ledger, key) {
+                (Some(ledger), Key::Queued(sequence)) if done.result.finished => {
+                    match ledger.settle(Settled::of(Sequence(sequence), &batch)).await {
+                        Ok(()) => Notice::Put(key, done),
+                        Err(error) => Notice::Unwritten(error),
+                    }
+                }
+                _ => Notice::Put(key, done),
+            };
+            // The driver is gone only when nobody wants to know any more.
+            drop(notify.send(notice));
         });
     }
 
     fn spool(&mut self, id: u64) -> Result<(), DriveError> {
-        let (Some(held), Some(backlog)) = (self.batches.get_mut(Key::Live(id)), &self.backlog) else {
+        let queue = self.backlog.as_ref().and_then(Backlog::queue);
+        let (Some(held), Some(queue)) = (self.batches.get_mut(Key::Live(id)), queue) else {
             panic!("batch {id} is to be spooled and there is no batch or no queue");
         };
         if std::mem::take(&mut held.may_have_arrived) {
@@ -84,7 +101,7 @@ impl Driver {
         let notify = self.notify.clone();
         let on_kept = Box::new(move |sequence| drop(notify.send(Notice::Spooled(id, sequence))));
         let append = Append { info: backlog::info_of(&batch), payload: batch.to_payload(), on_kept };
-        Ok(backlog.queue.append(append)?)
+        Ok(queue.append(append)?)
     }
 
     fn read(&mut self, max: usize) {

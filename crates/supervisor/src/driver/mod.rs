@@ -9,14 +9,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use millpond_kinesis::Verification;
-use millpond_queue::{self as queue, Fs, Reader, Sequence};
+use millpond_queue::{self as queue, Sequence};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::assembler::Encoding;
-use crate::backlog::Reading;
+use crate::backlog::{Reading, Source};
 use crate::forwarder::{Action, Event, Forwarder, Key};
+use crate::ledger::{Ledger, LedgerError};
 use crate::output_state::{OutputView, Publisher};
 use crate::put::{PutDone, Sender, events_of};
 use crate::queue_thread::{CloseFailed, QueueGone, QueueThread, Report};
@@ -67,14 +68,40 @@ pub enum Notice {
     Queue(Report),
     /// Batches were read back.
     Read(Reading),
+    /// That a batch was accepted could not be written down.
+    Unwritten(LedgerError),
 }
 
-/// The queue of an output, as its driver uses it.
+/// What an output has to send besides what its inputs give, as its driver uses it.
 pub struct Backlog {
-    /// Writes and acknowledges.
-    pub queue: QueueThread,
+    /// Hears what is through.
+    pub keeper: Keeper,
     /// Reads; away while a reading goes on.
-    pub reader: Option<Reader<Fs>>,
+    pub reader: Option<Box<dyn Source>>,
+}
+
+/// Who hears which batches of a backlog are through.
+pub enum Keeper {
+    /// The queue that they are in, which also takes batches of the inputs.
+    Queue(QueueThread),
+    /// A ledger. A batch flies until that it was accepted is durable there, so that a crash repeats no more than what flies.
+    Ledger(Ledger),
+}
+
+impl Backlog {
+    fn queue(&self) -> Option<&QueueThread> {
+        match &self.keeper {
+            Keeper::Queue(queue) => Some(queue),
+            Keeper::Ledger(_) => None,
+        }
+    }
+
+    fn ledger(&self) -> Option<&Ledger> {
+        match &self.keeper {
+            Keeper::Queue(_) => None,
+            Keeper::Ledger(ledger) => Some(ledger),
+        }
+    }
 }
 
 /// How a driver hears of the world.
@@ -140,6 +167,9 @@ pub enum DriveError {
     /// The queue's thread is gone.
     #[error(transparent)]
     Queue(#[from] QueueGone),
+    /// What was accepted cannot be written down, so nothing more may be sent.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// A task panicked.
     #[error("a task of the output panicked; its message is in the log above")]
     Panicked,
@@ -184,7 +214,7 @@ impl Driver {
     /// Looks at what it is doing, from anywhere.
     #[must_use]
     pub fn view(&self) -> OutputView {
-        self.state.view(self.backlog.as_ref().map(|backlog| backlog.queue.stats_request()))
+        self.state.view(self.backlog.as_ref().and_then(Backlog::queue).map(QueueThread::stats_request))
     }
 
     /// Forwards until the inputs have ended and all is delivered, or until told to stop. Then closes the queue, and gives
@@ -196,7 +226,7 @@ impl Driver {
         let outcome = self.drive().await;
         self.tasks.shutdown().await;
         drop(std::mem::replace(&mut self.batches, Batches::new(u64::MAX)));
-        if let Some(Backlog { queue, reader }) = self.backlog.take() {
+        if let Some(Backlog { keeper: Keeper::Queue(queue), reader }) = self.backlog.take() {
             drop(reader);
             let closed = tokio::task::spawn_blocking(|| queue.close()).await;
             while let Ok(notice) = self.notices.try_recv() {

@@ -13,7 +13,7 @@ use crate::dead_letters::Reason;
 use crate::forwarder::{Event, Key};
 use crate::health::Verdict;
 use crate::put::PutDone;
-use crate::queue_thread::{GivenUp, Report};
+use crate::queue_thread::{GivenUp, QueueThread, Report};
 use crate::rate::Load;
 
 impl Driver {
@@ -59,6 +59,7 @@ impl Driver {
                 Ok(None)
             }
             Notice::Read(reading) => self.on_read(reading).map(Some),
+            Notice::Unwritten(error) => Err(error.into()),
         }
     }
 
@@ -128,7 +129,7 @@ impl Driver {
 
     /// A frame that is no batch goes to the dead letters, then it counts as delivered.
     fn set_aside(&mut self, reason: String, frame: Frame) {
-        let Some(queue) = self.backlog.as_ref().map(|backlog| backlog.queue.acknowledger()) else { return };
+        let Some(queue) = self.queue().map(QueueThread::acknowledger) else { return };
         let (dead_letters, stream) =
             (self.sender.dead_letters.clone(), self.sender.output.stream_name().to_owned());
         let (output, counters) = (Arc::clone(&self.sender.id), Arc::clone(&self.sender.counters));
