@@ -9,7 +9,7 @@ use std::{
     io,
 };
 
-use super::read_cursor;
+use super::consumers::read_cursor;
 use crate::{
     batch::{Frame, Sequence},
     format::{

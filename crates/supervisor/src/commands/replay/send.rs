@@ -14,7 +14,7 @@ use super::pick::Picked;
 use super::target::Found;
 use crate::backlog::Source;
 use crate::counters::OutputCounters;
-use crate::dead_letters::DeadLetters;
+use crate::dead_letters::{DeadLetters, Place};
 use crate::ledger::{self, Book};
 use crate::logging::{self, LogArgs, LogFormat};
 use crate::output::queue_options;
@@ -146,11 +146,12 @@ impl Job {
                 Ended::Through
             }
             Some(source) => {
-                let dead_letters = DeadLetters::new(
-                    format!("replay {}", self.name),
-                    refused.clone(),
-                    self.target.free_bytes_min,
-                );
+                let place = Place {
+                    directory: refused.clone(),
+                    size_bytes_max: self.target.dead_letters_bytes_max,
+                    free_bytes_min: self.target.free_bytes_min,
+                };
+                let dead_letters = DeadLetters::new(format!("replay {}", self.name), place);
                 let target = self.target.clone();
                 let (shared, counters) = (shared.clone(), Arc::clone(&counters));
                 on_runtime(target, Box::new(source), ledger, &shared, counters, dead_letters, events_total)?

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use millpond_kinesis::OutputOptions;
 use millpond_kinesis::aws::Settings;
+use millpond_queue::Options;
 
 use super::super::failure::Failure;
 use super::super::place::{self, Owner};
@@ -46,6 +47,8 @@ pub(super) struct Found {
     pub(super) concurrency: u32,
     pub(super) limits: DrainLimits,
     pub(super) free_bytes_min: u64,
+    /// What the letters refused on the way may occupy.
+    pub(super) dead_letters_bytes_max: u64,
     pub(super) stop_max: Duration,
     /// Where the cursors of replays are.
     pub(super) state: PathBuf,
@@ -95,6 +98,7 @@ fn output(args: &ReplayArgs, owner: &Owner) -> Found {
         concurrency: output.concurrency,
         limits: output.queue.drain,
         free_bytes_min: output.queue.free_bytes_min,
+        dead_letters_bytes_max: output.dead_letters_bytes_max,
         stop_max: owner.config.shutdown_timeout,
         state: args.how.state.clone().unwrap_or_else(|| owner.config.data_dir.join("replays")),
     }
@@ -117,6 +121,7 @@ fn any_stream(args: &ReplayArgs, stream: &str, owner: Option<&Owner>) -> Result<
         concurrency: CONCURRENCY,
         limits: DrainLimits::default(),
         free_bytes_min: 0,
+        dead_letters_bytes_max: Options::default().size_bytes_max,
         stop_max: STOP_MAX,
         state,
     })
