@@ -159,7 +159,7 @@ async fn a_retry_that_is_killed_loses_nothing() {
     world.clear(slow);
     world.clear(silent);
     let left = listed(&world).len();
-    assert!(left < 100 && (100 - left) % 32 == 0, "whole rounds are noted, and {left} letters left");
+    assert!(left < 100 && (100 - left).is_multiple_of(32), "whole rounds are noted, and {left} letters left");
     metric_is(&mut world, address, left as f64).await;
     dead_letters(&world, &["retry"]).well();
     metric_is(&mut world, address, 0.0).await;

@@ -167,8 +167,10 @@ fn send(
                 };
             }
             let (accepted, failure) = sort(sending.send_all(round).await, outcome);
-            settled = settler.settle(&accepted)?;
-            outcome.renumbered_letters += settled.moved;
+            if !accepted.is_empty() {
+                settled = settler.settle(&accepted)?;
+                outcome.renumbered_letters += settled.moved;
+            }
             if let Some(failure) = failure {
                 return Err(failure);
             }

@@ -54,11 +54,13 @@ impl Outcome {
         self.refused_letters += 1;
         let again = self.refused.entry(code.to_owned()).or_default();
         again.letters += 1;
+        let is_new = again.message != message;
         message.clone_into(&mut again.message);
         match again.letters {
-            ..SAID_MAX => eprintln!("millpond: #{sequence} is refused again: {code}: {message}"),
+            ..SAID_MAX if is_new => eprintln!("millpond: #{sequence} is refused again: {code}: {message}"),
+            ..SAID_MAX => eprintln!("millpond: #{sequence} is refused again: {code}, in the same words"),
             SAID_MAX => {
-                eprintln!("millpond: #{sequence} is refused again, too; others with {code} are counted")
+                eprintln!("millpond: #{sequence} is refused again: {code}; others are counted and not named");
             }
             _ => {}
         }
