@@ -249,12 +249,8 @@ fn say(args: &PurgeArgs, range: &Range, purged: Option<Purged>) -> Result<(), Fa
             Some(purged) => {
                 let (batches, events) = (super::batches(lost.batches), super::events(lost.events));
                 writeln!(out, "given up: {events} in {batches}, counted as `purged`")?;
-                let stays = if purged.reclaimed_bytes == 0 {
-                    "; the newest segment stays until another follows"
-                } else {
-                    ""
-                };
-                writeln!(out, "given back: {} on disk{stays}", human::bytes(purged.reclaimed_bytes))?;
+                let back = human::bytes(purged.reclaimed_bytes);
+                writeln!(out, "given back: {back} on disk; space comes back by whole segments")?;
             }
         }
         match &range.consumers[..] {

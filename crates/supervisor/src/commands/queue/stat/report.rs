@@ -20,6 +20,8 @@ pub(super) struct Limits {
     pub(super) free_bytes_min: u64,
 }
 
+/// Where a batch is not compressed, its record table makes it a little larger.
+const PACKED_MIN: f64 = 1.05;
 /// Less than this, and how much comes in is a guess.
 const HISTORY_SECS_MIN: u32 = 10;
 
@@ -115,6 +117,7 @@ impl Report {
             return "nothing that is to be delivered".to_owned();
         }
         let packed = ratio(payload_bytes, raw_bytes)
+            .filter(|&ratio| ratio >= PACKED_MIN)
             .map_or_else(String::new, |ratio| format!(", packed {ratio:.1} : 1"));
         let (batches, events) = (super::super::batches(batches), super::super::events(events));
         format!("{events} in {batches}, {}{packed}", human::bytes(payload_bytes))
@@ -144,7 +147,8 @@ impl Report {
                     None => "it does not become shorter".to_owned(),
                 };
                 format!(
-                    "{out_events:.0} events/s out ({out_batches:.1} batches/s, {in_batches:.1} in): {left}"
+                    "{}/s out ({out_batches:.1} batches/s, {in_batches:.1} in): {left}",
+                    super::super::events(out_events.round() as u64)
                 )
             }
         }
