@@ -29,7 +29,7 @@ pub struct PlaceArgs {
     #[arg(long, value_name = "ID")]
     output: Option<String>,
     /// A queue's directory from anywhere, such as the disk of a dead machine, instead of one of the configuration
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "output", "environment"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "output"])]
     path: Option<PathBuf>,
 }
 
