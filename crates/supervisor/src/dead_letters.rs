@@ -5,7 +5,7 @@
 
 pub mod letters;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -58,6 +58,7 @@ struct Shared {
 /// Looks at the dead letters of one output, and does not keep them open.
 #[derive(Debug, Clone)]
 pub struct DeadLetterView {
+    directory: Arc<Path>,
     /// Events that were there at the start; unknown if they could not be read.
     found: Option<u64>,
     /// Asks their queue, once it is open.
@@ -65,6 +66,12 @@ pub struct DeadLetterView {
 }
 
 impl DeadLetterView {
+    /// Where they are kept; it does not exist before the first one.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Events that are kept now; nothing if that is not known, or is not answered within `patience`.
     pub async fn events(&self, patience: Duration) -> Option<u64> {
         match self.queue.get() {
@@ -106,7 +113,7 @@ impl DeadLetters {
                 None
             }
         };
-        let view = DeadLetterView { found, queue: Arc::default() };
+        let view = DeadLetterView { directory: directory.as_path().into(), found, queue: Arc::default() };
         Self { shared: Arc::new(Shared { output, directory, free_bytes_min, queue: OnceCell::new(), view }) }
     }
 
