@@ -29,10 +29,11 @@ demo: ## a link goes down, the forwarder is killed, the link comes back: nothing
 	$(TARGET)/release/millpond demo
 
 .PHONY: test
-test: ## everything that must be green: unit and integration tests, then interop
+test: ## everything that must be green: unit and integration tests, then interop and the web page
 	$(call need,cargo,$(RUST))
 	cargo test --workspace --locked
 	$(MAKE) --no-print-directory interop
+	$(MAKE) --no-print-directory web-page
 
 # Other seeds each time; a failure prints the one that repeats it.
 SEED := $(shell date +%s)000000
@@ -54,6 +55,12 @@ interop: ## forward to kinesis-local and moto, read back with boto3 (part of tes
 .PHONY: interop-self-test
 interop-self-test: ## see the interop tests fail on a forwarder that does one thing wrong (4 min)
 	tests/interop/self_test.sh
+
+.PHONY: web-page
+web-page: ## the page at the admin address in headless Chromium; screenshots in target/web-page (part of test)
+	$(call need,cargo,$(RUST))
+	cargo build --locked -p millpond
+	MILLPOND_BIN=$(abspath $(TARGET))/debug/millpond tests/web_page/run.sh
 
 .PHONY: acceptance
 acceptance: ## 150 MB through outages, kill -9 and faults: 0 missing, memory bounded (some 6 min)

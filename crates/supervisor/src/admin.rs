@@ -16,6 +16,8 @@ use crate::registry::Registry;
 mod answer;
 mod control;
 mod gate;
+pub mod look;
+mod page;
 mod rates;
 mod report;
 mod respond;
@@ -76,7 +78,11 @@ impl AdminServer {
         let shared = server::Shared::new(registry, gate::Gate::new(admin.token.clone()), tls);
         let thread = std::thread::Builder::new()
             .name("admin".to_owned())
-            .spawn(move || runtime.block_on(server::run(listener, Arc::new(shared), stopped)))
+            .spawn(move || {
+                runtime.block_on(server::run(listener, Arc::new(shared), stopped));
+                // A look at a disk that hangs must not hold up the end.
+                runtime.shutdown_background();
+            })
             .map_err(AdminError::Thread)?;
         let scheme = if admin.tls.is_some() { "https" } else { "http" };
         tracing::info!(url = format!("{scheme}://{address}"), token = admin.token.is_some(), "admin address");

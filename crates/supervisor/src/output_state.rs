@@ -49,6 +49,11 @@ impl Condition {
         }
     }
 
+    /// Are events sent as ever, if slowly?
+    fn is_well(self) -> bool {
+        matches!(self, Self::Healthy | Self::Throttled)
+    }
+
     fn of(machine: &Forwarder) -> Self {
         match machine.health().name() {
             // Throttling says nothing of the way to the service, so the other states tell more.
@@ -78,6 +83,8 @@ pub struct OutputState {
     pub condition: Condition,
     /// Since when, in milliseconds since the Unix epoch.
     pub since_ms: i64,
+    /// Since when it has not been healthy (or throttled), whatever it tried meanwhile; in milliseconds since the Unix epoch.
+    pub unwell_since_ms: Option<i64>,
     /// The last put or look at the shards that failed. It stays here when all is well again.
     pub last_failure: Option<LastFailure>,
     /// Open shards, when they were last counted.
@@ -102,9 +109,11 @@ pub(crate) struct Publisher(watch::Sender<OutputState>);
 
 impl Publisher {
     pub(crate) fn new(machine: &Forwarder) -> Self {
+        let (condition, since_ms) = (Condition::of(machine), clock::unix_ms());
         let state = OutputState {
-            condition: Condition::of(machine),
-            since_ms: clock::unix_ms(),
+            condition,
+            since_ms,
+            unwell_since_ms: (!condition.is_well()).then_some(since_ms),
             last_failure: None,
             open_shards: None,
             shards_seen_ms: None,
@@ -166,6 +175,8 @@ impl Publisher {
             let was = std::mem::replace(&mut state.condition, condition);
             if was != condition {
                 state.since_ms = clock::unix_ms();
+                let since = state.unwell_since_ms.unwrap_or(state.since_ms);
+                state.unwell_since_ms = (!condition.is_well()).then_some(since);
             }
             was != condition || was_spooling != spooling
         });

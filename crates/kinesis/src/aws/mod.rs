@@ -39,6 +39,7 @@ use aws_types::endpoint_config::AccountIdEndpointMode;
 
 pub use online::{Found, Identity, StreamSummary, TryPut};
 pub use settings::{AssumeRole, Credentials, KeySource, Keys, Proxy, Secret, Settings, Timeouts};
+pub use tls::config as tls_config;
 
 use crate::batch::RecordRef;
 use crate::classify::{self, Context};

@@ -9,8 +9,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-/// A TLS configuration: the system's authorities and those in `ca_file`. `Err` is a sentence.
-pub(super) fn config(ca_file: Option<&Path>, verify: bool) -> Result<ClientConfig, String> {
+/// A TLS configuration: the system's authorities and those in `ca_file`; with `verify` off, every certificate is good.
+///
+/// # Errors
+/// A file cannot be used, or there are no authorities: a sentence.
+pub fn config(ca_file: Option<&Path>, verify: bool) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

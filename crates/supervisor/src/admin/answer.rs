@@ -17,8 +17,8 @@ struct Problem {
     remedy: String,
 }
 
-pub(super) fn text(status: StatusCode, kind: &'static str, text: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
+pub(super) fn text(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(text.into()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -69,7 +69,7 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
         ),
         Refusal::Origin(origin) => problem(
             StatusCode::FORBIDDEN,
-            format!("a page of {origin} asks, and pages in browsers are not served"),
+            format!("a page of {origin} asks, and only the page that is served here may"),
             "ask from elsewhere, or set `admin.token` and send that",
         ),
         Refusal::ContentType => problem(

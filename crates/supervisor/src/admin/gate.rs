@@ -4,11 +4,14 @@
 //! is on this machine: a page in a browser here is not, though it can send requests. Such a page reaches the address under
 //! a name of its own that was made to mean 127.0.0.1 (DNS rebinding), which shows in `Host`; or under the right one from
 //! elsewhere, which shows in `Origin`, and it cannot send a POST with `Content-Type: application/json` without asking first.
+//! The page that this address serves itself is let in: its origin is the host that it was asked for.
 
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
 use hyper::{Method, Uri};
 use millpond_kinesis::aws::Secret;
 use subtle::ConstantTimeEq as _;
+
+use super::page;
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +20,12 @@ pub(super) enum Wanted {
     Ready,
     Metrics,
     Status,
+    /// A file of the page for browsers: nothing in it is about this forwarder.
+    Page(&'static page::PageFile),
+    /// What the queue of the output of this name looks like on disk.
+    Queue(String),
+    /// The dead letters of the output of this name.
+    DeadLetters(String),
     /// Something is done to the output of this name.
     Control(Deed, String),
 }
@@ -59,7 +68,8 @@ const STATUS: &str = "/api/v1/status";
 const OUTPUTS: &str = "/api/v1/outputs/";
 
 /// What there is, for those who ask for something else.
-pub(super) const PATHS: &str = "GET /healthz, GET /readyz, GET /metrics, GET /api/v1/status, and \
+pub(super) const PATHS: &str = "GET / (in a browser), GET /healthz, GET /readyz, GET /metrics, GET /api/v1/status, \
+                                GET /api/v1/outputs/ID/queue, …/dead-letters, and \
                                 POST /api/v1/outputs/ID/pause, …/resume, …/test";
 
 impl Gate {
@@ -70,12 +80,13 @@ impl Gate {
     /// What the request asks for, if it may.
     pub(super) fn judge(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Wanted, Refusal> {
         let wanted = find(uri.path())?;
-        // Whether it is up says nothing that matters, and who looks has often no way to keep a token.
-        if !matches!(wanted, Wanted::Health | Wanted::Ready) {
-            match &self.token {
-                Some(token) => check_token(token, headers)?,
-                None => check_caller(method, uri, headers)?,
-            }
+        match (&wanted, &self.token) {
+            // Whether it is up says nothing that matters, and who looks has often no way to keep a token.
+            (Wanted::Health | Wanted::Ready, _) => {}
+            // The page asks for the token, so it comes without one; nothing is in it that is not in the program.
+            (Wanted::Page(_), Some(_)) => {}
+            (_, Some(token)) => check_token(token, headers)?,
+            (_, None) => check_caller(method, uri, headers)?,
         }
         match (&wanted, method) {
             (Wanted::Control(..), &Method::POST) => Ok(wanted),
@@ -92,18 +103,22 @@ fn find(path: &str) -> Result<Wanted, Refusal> {
         READY => Ok(Wanted::Ready),
         METRICS => Ok(Wanted::Metrics),
         STATUS => Ok(Wanted::Status),
-        // Ids of outputs need no escapes.
-        _ => {
-            let (id, deed) =
-                path.strip_prefix(OUTPUTS).and_then(|rest| rest.split_once('/')).ok_or(Refusal::NotFound)?;
-            let deed = match deed {
-                "pause" => Deed::Pause,
-                "resume" => Deed::Resume,
-                "test" => Deed::Test,
-                _ => return Err(Refusal::NotFound),
-            };
-            Ok(Wanted::Control(deed, id.to_owned()))
-        }
+        _ => match path.strip_prefix(OUTPUTS).and_then(|rest| rest.split_once('/')) {
+            Some((id, what)) => of_output(id.to_owned(), what),
+            None => page::find(path).map(Wanted::Page).ok_or(Refusal::NotFound),
+        },
+    }
+}
+
+/// What is asked of an output; ids need no escapes.
+fn of_output(id: String, what: &str) -> Result<Wanted, Refusal> {
+    match what {
+        "queue" => Ok(Wanted::Queue(id)),
+        "dead-letters" => Ok(Wanted::DeadLetters(id)),
+        "pause" => Ok(Wanted::Control(Deed::Pause, id)),
+        "resume" => Ok(Wanted::Control(Deed::Resume, id)),
+        "test" => Ok(Wanted::Control(Deed::Test, id)),
+        _ => Err(Refusal::NotFound),
     }
 }
 
@@ -120,8 +135,9 @@ fn check_caller(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), R
     if !is_this_machine(host) {
         return Err(Refusal::Host(host.to_owned()));
     }
-    let origin = text(headers, &ORIGIN);
-    if !origin.is_empty() {
+    // Two of them are one that is not ours.
+    let origin = headers.get(ORIGIN).map(|_| text(headers, &ORIGIN));
+    if let Some(origin) = origin.filter(|origin| !is_own(origin, host)) {
         return Err(Refusal::Origin(origin.to_owned()));
     }
     let kind = text(headers, &CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
@@ -129,6 +145,12 @@ fn check_caller(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), R
         return Err(Refusal::ContentType);
     }
     Ok(())
+}
+
+/// Is `origin` the page that was served under `host`? Only one program can listen there, in clear text or not.
+fn is_own(origin: &str, host: &str) -> bool {
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    !host.is_empty() && authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
 /// Does `host` (with or without a port) name this machine in a way that no name server decides about?
@@ -181,13 +203,23 @@ mod tests {
         good(&post("pause"), Wanted::Control(Deed::Pause, "main".to_owned()));
         good(&post("resume"), Wanted::Control(Deed::Resume, "main".to_owned()));
         good(&post("test"), Wanted::Control(Deed::Test, "main".to_owned()));
-        for nothing in
-            ["/", "/metrics/", "/api/v1/outputs/main", "/api/v1/outputs/main/fly", "/api/v1/outputs//a/pause"]
-        {
+        good("GET /api/v1/outputs/main/queue", Wanted::Queue("main".to_owned()));
+        good("GET /api/v1/outputs/main/dead-letters?limit=5", Wanted::DeadLetters("main".to_owned()));
+        assert!(matches!(judge(None, "GET /"), Ok(Wanted::Page(_))));
+        for nothing in [
+            "/page/",
+            "/page/../",
+            "/metrics/",
+            "/api/v1/outputs/main",
+            "/api/v1/outputs/main/fly",
+            "/api/v1/outputs//a/pause",
+        ] {
             assert_eq!(judge(None, &format!("GET {nothing}")), Err(Refusal::NotFound), "{nothing}");
         }
         assert_eq!(judge(None, "GET /api/v1/outputs/main/pause"), Err(Refusal::Method("POST")));
         assert_eq!(judge(None, &format!("POST /metrics {JSON}")), Err(Refusal::Method("GET, HEAD")));
+        let post = judge(None, &format!("POST /api/v1/outputs/main/queue {JSON}"));
+        assert_eq!(post, Err(Refusal::Method("GET, HEAD")));
         assert_eq!(judge(None, "DELETE /healthz"), Err(Refusal::Method("GET, HEAD")));
     }
 
@@ -216,6 +248,12 @@ mod tests {
         }
         assert_eq!(judge(Some("s3cret"), "GET /metrics"), Err(Refusal::Token));
         assert_eq!(judge(Some("s3cret"), "POST /api/v1/outputs/main/pause"), Err(Refusal::Token));
+        for data in ["queue", "dead-letters"] {
+            let asked = judge(Some("s3cret"), &format!("GET /api/v1/outputs/main/{data}"));
+            assert_eq!(asked, Err(Refusal::Token), "{data}");
+        }
+        // The page has to ask for it.
+        assert!(matches!(judge(Some("s3cret"), "GET / host: edge.example"), Ok(Wanted::Page(_))));
         assert_eq!(judge(Some("s3cret"), "GET /healthz"), Ok(Wanted::Health));
         assert_eq!(judge(Some("s3cret"), "GET /readyz host: evil.example"), Ok(Wanted::Ready));
     }
@@ -244,5 +282,36 @@ mod tests {
             judge(None, "GET http://evil.example/metrics"),
             Err(Refusal::Host("evil.example".to_owned()))
         );
+    }
+
+    #[test]
+    fn the_page_that_is_served_here_may_ask_and_no_other() {
+        let post = |host: &str, origin: &str| {
+            judge(None, &format!("POST /api/v1/outputs/main/pause host: {host}; origin: {origin}; {JSON}"))
+        };
+        for (host, origin) in [
+            ("127.0.0.1:9650", "http://127.0.0.1:9650"),
+            ("localhost:9650", "https://localhost:9650"),
+            ("[::1]:9650", "http://[::1]:9650"),
+            ("localhost", "http://localhost"),
+        ] {
+            assert!(post(host, origin).is_ok(), "{host} {origin}");
+        }
+        for (host, origin) in [
+            ("127.0.0.1:9650", "http://127.0.0.1:8080"),
+            ("127.0.0.1:9650", "http://localhost:9650"),
+            ("127.0.0.1:9650", "http://127.0.0.1"),
+            ("127.0.0.1:9650", "127.0.0.1:9650"),
+            ("127.0.0.1:9650", "file://127.0.0.1:9650"),
+            ("127.0.0.1:9650", "null"),
+            ("127.0.0.1:9650", "http://127.0.0.1:9650; origin: http://127.0.0.1:9650"),
+        ] {
+            assert!(matches!(post(host, origin), Err(Refusal::Origin(_))), "{host} {origin}");
+        }
+        // A name that was made to mean this machine is its own origin, and is refused for what it is.
+        let rebound = post("evil.example:9650", "http://evil.example:9650");
+        assert_eq!(rebound, Err(Refusal::Host("evil.example:9650".to_owned())));
+        let page = judge(None, "GET / host: evil.example:9650");
+        assert_eq!(page, Err(Refusal::Host("evil.example:9650".to_owned())));
     }
 }

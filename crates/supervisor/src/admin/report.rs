@@ -5,6 +5,7 @@ use millpond_queue::{DropReason, Stats};
 use super::status::{
     ConfigStatus, Drain, FailureStatus, Held, InputStatus, OutputStatus, QueueStatus, RunningStatus, Status,
 };
+use crate::clock;
 use crate::driver::policy_name;
 use crate::moment::{InputMoment, Moment, OutputMoment, oldest_age};
 use crate::output_state::{Condition, OutputState};
@@ -37,6 +38,7 @@ impl Status {
             stage: moment.stage.as_str().to_owned(),
             ready: not_ready.is_empty(),
             not_ready,
+            now_ms: clock::unix_ms(),
             started_at_ms: registry.started_ms(),
             uptime_secs: moment.at.saturating_duration_since(registry.started()).as_secs_f64(),
             config: ConfigStatus {
@@ -138,6 +140,7 @@ impl RunningStatus {
         let dropped = counters.dropped_by_reason();
         Some(Self {
             since_ms: state.since_ms,
+            unwell_since_ms: state.unwell_since_ms,
             last_failure: state
                 .last_failure
                 .as_ref()

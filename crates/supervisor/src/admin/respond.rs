@@ -10,7 +10,7 @@ use super::gate::{Deed, Wanted};
 use super::report::not_ready;
 use super::server::Shared;
 use super::status::Status;
-use super::{control, trial};
+use super::{control, look, page, trial};
 use crate::metrics::{self, Exposition};
 use crate::moment::Moment;
 
@@ -36,6 +36,12 @@ pub(super) async fn respond(shared: &Shared, request: Request<Incoming>) -> Answ
             answer::text(StatusCode::OK, exposition.content_type(), metrics::encode(moment, exposition))
         }
         Wanted::Status => status(shared, &head.uri).await,
+        Wanted::Page(file) => page::serve(file),
+        Wanted::Queue(id) => look::queue(shared, &id).await,
+        Wanted::DeadLetters(id) => {
+            let limit = query(&head.uri, "limit");
+            look::dead_letters(shared, &id, limit.as_deref()).await
+        }
         Wanted::Control(deed, id) => {
             let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
                 Ok(body) => body.to_bytes(),
@@ -77,6 +83,11 @@ async fn status(shared: &Shared, uri: &Uri) -> Answer {
 
 /// `tag` of the query.
 fn tag(uri: &Uri) -> Option<String> {
+    query(uri, "tag")
+}
+
+/// What the query says of `wanted`.
+fn query(uri: &Uri, wanted: &str) -> Option<String> {
     let mut pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    pairs.find(|(key, _)| key == "tag").map(|(_, tag)| tag.into_owned())
+    pairs.find(|(key, _)| key == wanted).map(|(_, value)| value.into_owned())
 }

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use super::gate::Gate;
+use super::look::Looks;
 use super::rates::Rates;
 use super::respond::respond;
 use crate::inputs::tls::ServerTls;
@@ -38,12 +39,13 @@ pub(super) struct Shared {
     pub(super) gate: Gate,
     /// How fast queues were drained between the last looks at the status.
     pub(super) rates: Mutex<Rates>,
+    pub(super) looks: Looks,
     tls: Option<ServerTls>,
 }
 
 impl Shared {
     pub(super) fn new(registry: Registry, gate: Gate, tls: Option<ServerTls>) -> Self {
-        Self { registry, gate, rates: Mutex::default(), tls }
+        Self { registry, gate, rates: Mutex::default(), looks: Looks::default(), tls }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Status {
     pub ready: bool,
     /// Why not, one sentence each.
     pub not_ready: Vec<String>,
+    /// What the forwarder's clock says, in milliseconds since the Unix epoch: all times here are by it.
+    pub now_ms: i64,
     /// When the process started, in milliseconds since the Unix epoch.
     pub started_at_ms: i64,
     /// How long it has run, in seconds.
@@ -101,6 +103,8 @@ pub struct OutputStatus {
 pub struct RunningStatus {
     /// Since when it is in its state, in milliseconds since the Unix epoch.
     pub since_ms: i64,
+    /// Since when it has not been healthy or throttled, whatever it tried meanwhile; nothing while it is.
+    pub unwell_since_ms: Option<i64>,
     /// The last put or look at the shards that failed, even if all is well again.
     pub last_failure: Option<FailureStatus>,
     /// Open shards, when they were last counted.

@@ -40,6 +40,27 @@ fn it_is_up_before_it_is_ready() {
     server.stop();
 }
 
+/// The browser is told to load nothing from elsewhere, and to keep it out of other pages.
+#[test]
+fn the_page_comes_with_a_policy() {
+    let (server, _registry) = server(None);
+    let answer = ask(TcpStream::connect(server.address()).unwrap(), "/");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(body.starts_with("<!doctype html>"), "{answer}");
+    for header in [
+        "content-type: text/html; charset=utf-8",
+        "cache-control: no-store",
+        "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; ",
+        "frame-ancestors 'none'",
+        "x-content-type-options: nosniff",
+        "referrer-policy: no-referrer",
+        "cross-origin-resource-policy: same-origin",
+    ] {
+        assert!(head.contains(header), "{header} is not in {head}");
+    }
+    server.stop();
+}
+
 /// Whatever clients do, the address is free when it has stopped.
 #[test]
 fn a_stop_ends_every_connection_and_frees_the_address() {

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod dead_letters;
 pub mod demo;
 pub mod failure;
+pub mod forwarder;
 pub mod import_cribl;
 pub mod local_kinesis;
 pub mod man;

@@ -39,6 +39,12 @@ impl DeadLetterView {
         Self { directory: directory.to_owned(), known: Arc::new(Mutex::new(known)) }
     }
 
+    /// Where they are kept; it does not exist before the first one.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Events that are kept now; nothing if that cannot be found out, or not within `patience`.
     pub async fn events(&self, patience: Duration) -> Option<u64> {
         let looking = async {

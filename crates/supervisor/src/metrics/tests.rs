@@ -195,6 +195,7 @@ fn state(numbers: &mut Numbers) -> OutputState {
     OutputState {
         condition: Condition::Recovering,
         since_ms: 1_700_000_000_250,
+        unwell_since_ms: None,
         last_failure: None,
         open_shards: Some(small()),
         shards_seen_ms: Some(1),

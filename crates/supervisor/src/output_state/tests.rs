@@ -75,6 +75,24 @@ fn a_condition_is_told_once_and_counts_wake_nobody() {
     assert_eq!(seen(rig.handle(Event::Pause(true))), (Condition::Paused, 0, true, true));
 }
 
+/// Looking at the shards again and again is no end of an outage.
+#[test]
+fn an_outage_lasts_until_the_output_is_healthy() {
+    let mut rig = Rig::new();
+    assert!(rig.view.now().unwell_since_ms.is_some(), "nothing was proven yet");
+    rig.publisher.0.send_modify(|state| state.unwell_since_ms = Some(5));
+    assert_eq!(rig.handle(Event::Time).0.unwell_since_ms, Some(5), "verifying");
+    rig.handle(Event::Verified(Verdict::Covered));
+    rig.handle(Event::Live(0));
+    rig.handle(Event::Live(1));
+    assert_eq!(rig.put_ended(0, PutHealth::Open).0.unwell_since_ms, Some(5), "recovering");
+    assert_eq!(rig.put_ended(1, PutHealth::Open).0.unwell_since_ms, None, "healthy");
+    rig.handle(Event::Live(2));
+    assert_eq!(rig.put_ended(2, PutHealth::Throttled).0.unwell_since_ms, None, "throttled");
+    let (paused, _) = rig.handle(Event::Pause(true));
+    assert_eq!(paused.unwell_since_ms, Some(paused.since_ms));
+}
+
 #[test]
 fn throttled_is_told_of_what_is_well_apart_from_that() {
     let mut rig = Rig::healthy();

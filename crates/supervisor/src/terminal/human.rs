@@ -22,6 +22,12 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// So many of them: `1 batch`, `1,234 batches`.
+#[must_use]
+pub fn many(number: u64, one: &str, more: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { more })
+}
+
 /// A stretch of time in its two largest units: `2 d 3 h`, `45 s`, `350 ms`.
 #[must_use]
 pub fn span(duration: Duration) -> String {
@@ -103,6 +109,8 @@ mod tests {
     fn counts_spans_and_ages() {
         let counts = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
         counts.iter().for_each(|&(number, text)| assert_eq!(count(number), text));
+        let batches = [0, 1, 1_234].map(|number| many(number, "batch", "batches"));
+        assert_eq!(batches, ["0 batches", "1 batch", "1,234 batches"]);
         let spans = [
             (0, "0 ms"),
             (350, "350 ms"),
