@@ -110,7 +110,7 @@ impl QueueLook {
             disk_bytes: seen.disk_bytes,
             quarantined_files: seen.quarantined_files,
             consumers: consumers
-                .map(|(name, sequence)| ConsumerLook { name: name.clone(), sequence: sequence.0 })
+                .map(|consumer| ConsumerLook { name: consumer.name.clone(), sequence: consumer.acked.0 })
                 .collect(),
             segments_total: seen.segments.len() as u64,
             segments: seen.segments.iter().take(SEGMENTS_MAX).map(SegmentLook::new).collect(),
