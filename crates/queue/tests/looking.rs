@@ -237,13 +237,13 @@ fn a_thousand_looks_beside_a_writer() {
     const LOOKS: u64 = 1_000;
     let directory = tempfile::tempdir().unwrap();
     let limits = Options {
-        segment_bytes_max: 64 << 10,
-        size_bytes_max: 1 << 20,
+        segment_bytes_max: 512 << 10,
+        size_bytes_max: 2 << 20,
         free_bytes_min: 0,
         ..Options::default()
     };
     let (mut queue, _) = Queue::open(Fs::create(directory.path()).unwrap(), limits).unwrap();
-    let batch = |sequence: u64| Bytes::from(sequence.to_string().repeat(1 + sequence as usize % 700));
+    let batch = |sequence: u64| Bytes::from(sequence.to_string().repeat(1 + sequence as usize % 7_000));
     let info = |sequence: u64| BatchInfo { events: sequence as u32 % 9, records: 1, ..BatchInfo::default() };
     let over = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -143,7 +143,7 @@ pub fn overview<S: Storage>(storage: &S) -> io::Result<Overview> {
         overview.pending = overview.pending.plus(segment.pending);
         overview.end = overview.end.max(segment.end);
         if overview.oldest.is_none() && segment.pending.batches > 0 {
-            overview.oldest = oldest(storage, (base, next_base), known, cursor.as_ref())?;
+            overview.oldest = oldest(storage, (base, next_base), known, acked.unwrap_or(0))?;
         }
         overview.segments.push(segment);
     }
@@ -188,23 +188,17 @@ fn pending(segment: &Segment, before: Option<Weight>, cursor: Option<&Cursor>) -
     left.without(left.share(settled, batches)).tally(batches - settled)
 }
 
-/// What is known of the first batch of a segment that is not settled, by its header.
+/// What is known of the first batch of a segment from `low` on, by its header.
 fn oldest<S: Storage>(
     storage: &S,
     (base, next_base): (u64, Option<u64>),
     known: Known,
-    cursor: Option<&Cursor>,
+    low: u64,
 ) -> io::Result<Option<BatchInfo>> {
     let Some(mut opened) = Opened::open(storage, base, next_base, known)? else { return Ok(None) };
     opened.headers_only();
-    let low = cursor.map_or(0, |cursor| cursor.acked);
-    let is_above = |sequence| {
-        cursor.is_some_and(|cursor| cursor.above.iter().any(|&(first, end)| (first..end).contains(&sequence)))
-    };
     while let Some(found) = opened.next(low)? {
-        if let Found::Frame(stored) = found
-            && !is_above(stored.frame.sequence.0)
-        {
+        if let Found::Frame(stored) = found {
             return Ok(Some(stored.frame.info));
         }
     }

@@ -145,7 +145,7 @@ impl Range {
         }
         let (batches, events) = (super::batches(batches), super::events(events));
         let times = self.times_ms.map_or_else(String::new, |(first, last)| {
-            format!(", from {} to {}", human::time(first), human::time(last))
+            format!(",\n    from {} to {}", human::time(first), human::time(last))
         });
         format!("{events} in {batches} ({}){times}", human::bytes(payload_bytes))
     }
