@@ -104,6 +104,13 @@ impl Course {
         passed.len() as u64
     }
 
+    /// Of what an earlier run had given out and not settled, and this one has not come to, some is settled by others.
+    pub fn forget(&mut self, is_settled: impl Fn(u64) -> bool) {
+        let (open, again) = (&mut self.open, &mut self.again);
+        open.retain(|sequence| !(again.contains(sequence) && is_settled(*sequence)));
+        again.retain(|sequence| open.contains(sequence));
+    }
+
     /// The first sequence that no run has come to.
     #[must_use]
     pub fn reached(&self) -> u64 {

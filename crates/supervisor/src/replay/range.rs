@@ -77,12 +77,6 @@ impl Range {
             Which::All => end - first,
         }
     }
-
-    /// The sequence after the last one that the queue's consumer has settled.
-    #[must_use]
-    pub fn settled_end(standing: &Standing) -> u64 {
-        standing.above.last().map_or(standing.acked, |&(_, end)| end.max(standing.acked)).0
-    }
 }
 
 #[cfg(test)]
@@ -112,8 +106,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(Range::settled_end(&standing()), 11);
-        assert_eq!(Range::settled_end(&Standing::default()), 0);
     }
 
     #[test]

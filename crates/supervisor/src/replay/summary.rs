@@ -137,7 +137,8 @@ impl Summary {
             Ended::Failed(reason) => Some(reason.clone()),
             Ended::Through | Ended::Interrupted => progress.failure.clone(),
         };
-        let whole = course.lacking == Lacking::default() && course.rejected_events == 0;
+        let through = heading.dry_run || course.is_settled();
+        let whole = through && course.lacking == Lacking::default() && course.rejected_events == 0;
         let outcome = match ended {
             _ if failure.is_some() => Outcome::Failed,
             Ended::Interrupted => Outcome::Interrupted,

@@ -105,6 +105,7 @@ impl Chosen {
 
     /// How many of the sequences from `first` to `end` are meant, and were not settled by an earlier run. They are passed.
     fn lose(&self, progress: &mut Progress, first: u64, end: u64) -> u64 {
+        let end = end.min(self.range.end);
         let news = self.range.count(&self.standing, first.max(progress.course.reached()), end);
         news + progress.course.pass(end)
     }
@@ -218,9 +219,11 @@ impl Walk {
         let shared = self.shared.clone();
         let mut progress = shared.lock();
         if self.chosen.range.end < u64::MAX && self.chosen.range.which == Which::Retained {
-            let end = self.chosen.range.end.min(Range::settled_end(&self.chosen.standing));
+            let end = self.chosen.range.end.min(self.chosen.standing.acked.0);
             self.notice_gap(&mut progress, end);
         }
+        // What an earlier run had in flight, and the queue's owner has delivered meanwhile, is not ours any more.
+        progress.course.forget(|sequence| self.chosen.standing.is_settled(Sequence(sequence)));
         progress.ended = true;
     }
 }

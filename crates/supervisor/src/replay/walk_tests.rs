@@ -137,6 +137,35 @@ fn another_run_goes_on_and_finds_what_has_gone_meanwhile() {
 }
 
 #[test]
+fn what_was_in_flight_and_has_an_owner_again_is_his() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut queue = queue(directory.path());
+    let shared = Shared::default();
+    let given = walk(directory.path(), Range { end: 14, ..Range::all(Which::Pending) }, Some(9), &shared);
+    assert_eq!(given, [9, 11, 12, 13]);
+    [9, 11, 13].iter().for_each(|&at| shared.lock().settle(&Settled::of(Sequence(at), &batch(1))));
+    assert!(!shared.lock().course.is_settled());
+    let course: Course = shared.lock().course.clone();
+    // Somebody owns it now, so nothing is ours. As long as it is not delivered, it may be again.
+    let mine = Range { end: 0, ..Range::all(Which::Retained) };
+    let shared = Shared::new(course);
+    assert_eq!(
+        (walk(directory.path(), mine, None, &shared), lacking(&shared)),
+        (Vec::new(), Lacking::default())
+    );
+    let course: Course = shared.lock().course.clone();
+    assert_eq!((course.is_settled(), course.wants(20)), (false, true));
+    queue.ack(Sequence(12));
+    queue.checkpoint(2).unwrap();
+    let shared = Shared::new(course);
+    assert_eq!(
+        (walk(directory.path(), mine, None, &shared), lacking(&shared)),
+        (Vec::new(), Lacking::default())
+    );
+    assert!(shared.lock().course.is_settled());
+}
+
+#[test]
 fn a_frame_that_is_no_batch_is_named_and_left() {
     let directory = tempfile::tempdir().unwrap();
     let mut queue = queue(directory.path());

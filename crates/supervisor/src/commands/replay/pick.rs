@@ -97,10 +97,11 @@ pub(super) fn pick(args: &ReplayArgs) -> Result<Picked, Failure> {
     }
     let overview = inspect::overview(&storage).map_err(unreadable)?;
     let mut range = range(&args.what, which, &overview.segments)?;
+    // What is settled behind a gap is left for another run: the course of a replay passes everything once, and what is in
+    // the gap will be settled, too.
     let mut left = None;
     if let Some(pid) = left_to {
-        let settled =
-            Range { which: Which::Retained, end: range.end.min(Range::settled_end(&standing)), ..range };
+        let settled = Range { which: Which::Retained, end: range.end.min(standing.acked.0), ..range };
         if which != Which::Retained && pending_in(&range, &standing, &overview.segments) {
             left = Some(pid);
         }
@@ -110,7 +111,7 @@ pub(super) fn pick(args: &ReplayArgs) -> Result<Picked, Failure> {
             range.end = 0;
         }
     } else if which == Which::Retained {
-        range.end = range.end.min(Range::settled_end(&standing));
+        range.end = range.end.min(standing.acked.0);
     }
     let expected = expected(&args.what, &range, &standing);
     let chosen = Chosen { kind, range, standing, expected, contiguous: true };
