@@ -62,7 +62,8 @@ async fn the_examples_work_as_they_stand() {
     let settings = "flush_period: 50ms\nbackpressure: queue\nqueue: { mode: error, min_free: \"0 B\" }";
     let mut world = World::new(2, settings).await;
     let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    world.configure(|config| format!("{config}admin: {{ listen: \"{admin}\" }}\n"));
+    let data_dir = |config: String| config.replace("data_dir: data\n", "data_dir: millpond-data\n");
+    world.configure(|config| format!("{}admin: {{ listen: \"{admin}\" }}\n", data_dir(config)));
     std::fs::write(
         world.path("outputs.yml"),
         "outputs:\n  k:\n    type: kinesis\n    streamName: logs\n    region: us-east-1\n",

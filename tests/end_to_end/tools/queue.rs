@@ -224,6 +224,7 @@ async fn damage_is_named_and_set_aside() {
     let [damage, totals] = &found[..] else { panic!("{found:?}") };
     assert_eq!((&damage["first_seq"], &damage["end_seq"]), (&2.into(), &3.into()));
     assert_eq!((&damage["bytes"], &totals["lost_batches"]), (&batch["frame_bytes"], &1.into()));
+    assert_eq!((&damage["set_aside"], &totals["set_aside_places"]), (&false.into(), &0.into()));
     let (text, code) = said(&world, "show 2");
     assert!(code == 1 && text.contains("batch 2 cannot be read"), "{text}");
     assert_eq!(said(&world, "show 1").1, 0);
@@ -234,6 +235,8 @@ async fn damage_is_named_and_set_aside() {
     let (text, code) = said(&world, "repair");
     assert!(code == 0 && text.contains("; batch 2 is lost: copied"), "{text}");
     assert_eq!(said(&world, "repair --dry-run"), ("there is nothing to repair\n".to_owned(), 0));
+    let found = json(&world, "verify --json");
+    assert_eq!((&found[0]["set_aside"], &found[1]["set_aside_places"]), (&true.into(), &1.into()));
     let stat = one_json(&world, "stat --json");
     assert_eq!((&stat["quarantined_files"], &stat["damaged_segments"]), (&1.into(), &1.into()));
     assert_eq!(json(&world, "ls --json")[0]["state"], "damaged");

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     batch::Sequence,
-    format::{SEGMENT_HEADER_LEN, segment_name},
+    format::{SEGMENT_HEADER_LEN, segment_base, segment_name},
+    quarantine,
     segment::walk::Span,
     storage::{Storage, StorageFile},
     summary::Summary,
@@ -32,6 +33,8 @@ pub struct Damage {
     pub end: Sequence,
     /// What is wrong.
     pub reason: String,
+    /// There is a copy of the bytes in `quarantine/`.
+    pub set_aside: bool,
 }
 
 impl Damage {
@@ -46,6 +49,7 @@ impl Damage {
             first: Sequence(span.first),
             end: Sequence(span.next),
             reason,
+            set_aside: false,
         }
     }
 }
@@ -124,7 +128,7 @@ impl<S: Storage> Verify<S> {
     fn step(&mut self) -> io::Result<Option<Checked>> {
         loop {
             if let Some(current) = &mut self.current {
-                let Some(checked) = current.step()? else {
+                let Some(checked) = current.step(&self.storage)? else {
                     self.current = None;
                     continue;
                 };
@@ -162,13 +166,14 @@ impl<F: StorageFile> Current<F> {
             first: at,
             end: at,
             reason: reason.to_owned(),
+            set_aside: false,
         });
         let (damage, promised, summary) = (damage.collect(), opened.promised(), Summary::default());
         Ok(Current { opened, damage, promised, whole: true, summary, told: false })
     }
 
     /// The next thing; `None` after the end was told.
-    fn step(&mut self) -> io::Result<Option<Checked>> {
+    fn step<S: Storage>(&mut self, storage: &S) -> io::Result<Option<Checked>> {
         if let Some(damage) = self.damage.pop_front() {
             return Ok(Some(Checked::Damaged(damage)));
         }
@@ -179,7 +184,10 @@ impl<F: StorageFile> Current<F> {
             }
             Some(Found::Damage(span)) => {
                 self.whole = false;
-                Ok(Some(Checked::Damaged(Damage::new(self.opened.name(), &span))))
+                let name = self.opened.name();
+                let base = segment_base(name).expect("a segment is found by its name");
+                let set_aside = quarantine::holds(storage, base, &span)?;
+                Ok(Some(Checked::Damaged(Damage { set_aside, ..Damage::new(name, &span) })))
             }
             None => Ok(self.end()),
         }
@@ -191,7 +199,8 @@ impl<F: StorageFile> Current<F> {
         if self.promised.take().is_some_and(|promised| self.whole && promised != self.summary) {
             let (position, at) = (self.opened.len(), Sequence(self.opened.expected()));
             let reason = "its seal says something else than its frames".to_owned();
-            return Some(Checked::Damaged(Damage { file, position, bytes: 0, first: at, end: at, reason }));
+            let damage = Damage { file, position, bytes: 0, first: at, end: at, reason, set_aside: false };
+            return Some(Checked::Damaged(damage));
         }
         if std::mem::replace(&mut self.told, true) {
             return None;

@@ -71,6 +71,7 @@ struct Totals {
     payload_bytes: u64,
     read_bytes: u64,
     damaged_places: u64,
+    set_aside_places: u64,
     damaged_bytes: u64,
     lost_batches: u64,
 }
@@ -80,6 +81,7 @@ impl Totals {
         match checked {
             Checked::Damaged(damage) => {
                 self.damaged_places += 1;
+                self.set_aside_places += u64::from(damage.set_aside);
                 self.damaged_bytes += damage.bytes;
                 self.lost_batches += damage.end.0 - damage.first.0;
             }
@@ -140,10 +142,12 @@ fn check(checks: Verify<Fs>, json: bool, out: &mut dyn Write) -> io::Result<Resu
     if totals.damaged_places > 0 {
         let places = many(totals.damaged_places, "place is damaged", "places are damaged");
         let (bytes, lost) = (human::bytes(totals.damaged_bytes), batches(totals.lost_batches));
-        writeln!(
-            out,
-            "{places} ({bytes}), {lost} cannot be read; `millpond queue repair` sets the bytes aside"
-        )?;
+        let next = if totals.set_aside_places == totals.damaged_places {
+            "the bytes are in quarantine/, and the place goes with its segment when the rest of it is delivered"
+        } else {
+            "`millpond queue repair` sets the bytes aside"
+        };
+        writeln!(out, "{places} ({bytes}), {lost} cannot be read; {next}")?;
     }
     Ok(Ok(totals))
 }
@@ -176,6 +180,7 @@ struct DamageJson<'a> {
     first_seq: u64,
     end_seq: u64,
     reason: &'a str,
+    set_aside: bool,
 }
 
 impl<'a> DamageJson<'a> {
@@ -188,6 +193,7 @@ impl<'a> DamageJson<'a> {
             first_seq: damage.first.0,
             end_seq: damage.end.0,
             reason: &damage.reason,
+            set_aside: damage.set_aside,
         }
     }
 }
