@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
+use millpond_kinesis::{Batch, BatchMeta, Format, RecordRef};
 use millpond_queue::inspect::{self, Entry, Standing};
 use millpond_queue::{Fs, Sequence};
 use serde::Deserialize;
@@ -22,6 +23,30 @@ pub struct Letter {
     pub reason: WhyRefused,
     /// The refused bytes: a record as Kinesis would have got it, or what [`WhyRefused::format`] says.
     pub body: Bytes,
+}
+
+impl Letter {
+    /// The record that it was; `None` if it never became one, or if its format is not known here.
+    #[must_use]
+    pub fn record(&self) -> Option<Batch> {
+        let format = match self.reason.format.as_str() {
+            "gzip" => Format::Gzip,
+            "ndjson" => Format::Ndjson,
+            "event" => Format::Event,
+            "opaque" => Format::Opaque,
+            _ => return None,
+        };
+        let partition_key = self.reason.partition_key.as_deref()?;
+        let meta = BatchMeta {
+            format,
+            events: self.events,
+            raw_bytes: self.body.len() as u64,
+            first_time_ms: self.refused_ms,
+            last_time_ms: self.refused_ms,
+        };
+        let record = RecordRef { partition_key, explicit_hash_key: None, data: self.body.clone() };
+        Some(Batch::from_records(meta, &[record]))
+    }
 }
 
 /// Why a letter was refused, as it is kept.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use millpond_kinesis::{Batch, BatchMeta, Format, RecordRef};
+use millpond_kinesis::Batch;
 use millpond_queue::inspect::salvage::{self, Salvaged};
 use millpond_queue::inspect::{self, Entry, Standing};
 use millpond_queue::{Frame, Fs, ReadError, Reader, Sequence};
@@ -44,25 +44,9 @@ impl Kind {
 /// A letter that was a record is that record again.
 fn record_of(letter: &Letter) -> Result<Batch, String> {
     let why = &letter.reason;
-    let format = match why.format.as_str() {
-        "gzip" => Format::Gzip,
-        "ndjson" => Format::Ndjson,
-        "event" => Format::Event,
-        "opaque" => Format::Opaque,
-        other => return Err(format!("a dead letter that is {other}, not a record ({})", why.code)),
-    };
-    let Some(partition_key) = &why.partition_key else {
-        return Err(format!("a dead letter that never became a record ({}: {})", why.code, why.message));
-    };
-    let meta = BatchMeta {
-        format,
-        events: letter.events,
-        raw_bytes: letter.body.len() as u64,
-        first_time_ms: letter.refused_ms,
-        last_time_ms: letter.refused_ms,
-    };
-    let record = RecordRef { partition_key, explicit_hash_key: None, data: letter.body.clone() };
-    Ok(Batch::from_records(meta, &[record]))
+    letter.record().ok_or_else(|| {
+        format!("a dead letter that is no record, but {} ({}: {})", why.format, why.code, why.message)
+    })
 }
 
 /// Which batches a walk gives out.

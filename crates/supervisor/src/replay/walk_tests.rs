@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use millpond_kinesis::{BatchMeta, Format, RecordRef};
 use millpond_queue::{Options, Queue};
 
 use super::super::course::{Course, Lacking};
@@ -197,6 +198,6 @@ fn a_letter_that_was_a_record_is_that_record_again() {
     let batch = record_of(&letter("gzip", Some("key"))).unwrap();
     assert_eq!((batch.len(), batch.meta().format, batch.meta().events), (1, Format::Gzip, 3));
     assert_eq!((batch.record(0).partition_key, &batch.record(0).data[..]), ("key", &b"bytes"[..]));
-    assert!(record_of(&letter("frame", Some("key"))).unwrap_err().contains("frame, not a record"));
-    assert!(record_of(&letter("event", None)).unwrap_err().contains("never became a record"));
+    assert!(record_of(&letter("frame", Some("key"))).unwrap_err().contains("no record, but frame"));
+    assert!(record_of(&letter("event", None)).unwrap_err().contains("no record, but event"));
 }

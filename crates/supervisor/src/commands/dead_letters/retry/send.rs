@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_kinesis::{
-    Batch, BatchMeta, Batcher, Class, Failure, Format, Output as Stream, Pending, RecordRef,
-};
+use millpond_kinesis::{Batch, Batcher, Class, Failure, Output as Stream, Pending};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -71,24 +69,7 @@ impl Sending {
 
 /// The record that a letter was, or becomes.
 pub(super) fn batch_of(letter: &Letter, settings: &Output) -> Result<Batch, String> {
-    let format = match letter.reason.format.as_str() {
-        "gzip" => Format::Gzip,
-        "ndjson" => Format::Ndjson,
-        "event" => Format::Event,
-        _ => Format::Opaque,
-    };
-    let Some(partition_key) = &letter.reason.partition_key else {
-        return record_of(&letter.body, settings);
-    };
-    let meta = BatchMeta {
-        format,
-        events: letter.events,
-        raw_bytes: letter.body.len() as u64,
-        first_time_ms: letter.refused_ms,
-        last_time_ms: letter.refused_ms,
-    };
-    let record = RecordRef { partition_key, explicit_hash_key: None, data: letter.body.clone() };
-    Ok(Batch::from_records(meta, &[record]))
+    letter.record().map_or_else(|| record_of(&letter.body, settings), Ok)
 }
 
 /// An event that was too large for a record may fit into one of those that the output makes now.
