@@ -138,7 +138,9 @@ impl Fault {
         if self.up.is_empty() {
             world.clear(down);
         }
-        let repeated_max = if killed { world.written } else { 0 };
+        // All of it may be read again, since positions follow, and all of it may be sent again by the queue, whose cursor
+        // follows too.
+        let repeated_max = if killed { 2 * world.written } else { 0 };
         let proof = world.finish(repeated_max).await;
         let strikes = strace.strikes();
         assert!(strikes > 0, "{}: the fault did not strike", self.name);
