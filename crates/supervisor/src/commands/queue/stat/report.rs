@@ -132,8 +132,8 @@ impl Report {
             },
             Drain::Still { since_ms } => {
                 let since = match since_ms {
-                    Some(since_ms) => format!("gone out for {}", human::age(since_ms, self.now_ms)),
-                    None => "ever gone out".to_owned(),
+                    Some(since_ms) => format!("left this queue for {}", human::age(since_ms, self.now_ms)),
+                    None => "left this queue yet".to_owned(),
                 };
                 let why = match self.holder {
                     Some(_) => "`millpond status` says why",
