@@ -84,6 +84,12 @@ fn look_around(mem: &Mem) -> Vec<(Sequence, Bytes)> {
     let seen: Vec<_> = inspect::entries(mem.copy(), Sequence::FIRST).filter_map(frame).collect();
     assert!(seen.is_sorted_by(|a, b| a.0 < b.0));
     drop(inspect::overview(mem));
+    drop(inspect::standing(mem));
+    drop(inspect::marks(mem));
+    drop(inspect::find(mem, Sequence(BATCHES / 2)));
+    inspect::headers(mem.copy(), Sequence::FIRST).for_each(drop);
+    inspect::Verify::new(mem.copy()).into_iter().flatten().for_each(drop);
+    inspect::salvage::salvage(mem.copy()).into_iter().flatten().for_each(drop);
     drop(Checkpoint::open(mem.copy(), "cursor"));
     drop(repair::repair(&mem.copy()));
     seen

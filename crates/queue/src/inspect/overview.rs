@@ -139,8 +139,8 @@ pub fn overview<S: Storage>(storage: &S) -> io::Result<Overview> {
         for (consumer, (_, cursor)) in overview.consumers.iter_mut().zip(&named) {
             consumer.pending = consumer.pending.plus(pending(&segment, before, Some(cursor)));
         }
-        overview.pending_batches += segment.pending.batches;
         overview.pending = overview.pending.plus(segment.pending);
+        overview.pending_batches = overview.pending.batches;
         overview.end = overview.end.max(segment.end);
         if overview.oldest.is_none() && segment.pending.batches > 0 {
             overview.oldest = oldest(storage, (base, next_base), known, acked.unwrap_or(0))?;
@@ -184,7 +184,7 @@ fn pending(segment: &Segment, before: Option<Weight>, cursor: Option<&Cursor>) -
     };
     let batches = (end - low).min(segment.batches);
     let above = cursor.above.iter().map(|&(first, upto)| upto.min(end).saturating_sub(first.max(low)));
-    let settled = above.sum::<u64>().min(batches);
+    let settled = above.fold(0, u64::saturating_add).min(batches);
     left.without(left.share(settled, batches)).tally(batches - settled)
 }
 

@@ -79,18 +79,20 @@ struct Totals {
 impl Totals {
     fn add(&mut self, checked: &Checked) {
         match checked {
+            // What forged files say need not add up.
             Checked::Damaged(damage) => {
+                let lost = damage.end.0.saturating_sub(damage.first.0);
                 self.damaged_places += 1;
                 self.set_aside_places += u64::from(damage.set_aside);
-                self.damaged_bytes += damage.bytes;
-                self.lost_batches += damage.end.0 - damage.first.0;
+                self.damaged_bytes = self.damaged_bytes.saturating_add(damage.bytes);
+                self.lost_batches = self.lost_batches.saturating_add(lost);
             }
             Checked::Segment { bytes, batches, events, payload_bytes, .. } => {
                 self.segments += 1;
-                self.batches += batches;
-                self.events += events;
-                self.payload_bytes += payload_bytes;
-                self.read_bytes += bytes;
+                self.batches = self.batches.saturating_add(*batches);
+                self.events = self.events.saturating_add(*events);
+                self.payload_bytes = self.payload_bytes.saturating_add(*payload_bytes);
+                self.read_bytes = self.read_bytes.saturating_add(*bytes);
             }
             _ => {}
         }
@@ -163,7 +165,7 @@ fn bar(bytes: u64) -> ProgressBar {
 
 fn words(damage: &Damage) -> String {
     let Damage { file, position, bytes, first, end, reason, .. } = damage;
-    let lost = match end.0 - first.0 {
+    let lost = match end.0.saturating_sub(first.0) {
         0 => "no batch is lost".to_owned(),
         1 => format!("batch {first} cannot be read"),
         batches => format!("{batches} batches, {first} to {}, cannot be read", end.0 - 1),
