@@ -161,6 +161,7 @@ deb: ## a Debian package, with the unit for systemd
 shell-pages:
 	mkdir -p $(TARGET)/release/man $(TARGET)/release/completions
 	$(TARGET)/release/millpond man --dir $(TARGET)/release/man
+	gzip -9nf $(TARGET)/release/man/*.1
 	for shell in bash zsh fish; do $(TARGET)/release/millpond completions $$shell > $(TARGET)/release/completions/$$shell; done
 
 .PHONY: clean
