@@ -93,14 +93,7 @@ impl Content {
         let Some(format) = Format::from_code(info.kind) else {
             return Self::Foreign { reason: format!("a frame of the unknown kind {}", info.kind), frame };
         };
-        let meta = BatchMeta {
-            format,
-            events: info.events,
-            raw_bytes: info.raw_bytes,
-            first_time_ms: info.first_time_ms,
-            last_time_ms: info.last_time_ms,
-        };
-        match Batch::from_payload(meta, frame.payload.clone()) {
+        match Batch::from_payload(meta_of(format, &info), frame.payload.clone()) {
             Ok(batch) => Self::Batch(batch),
             Err(error) => Self::Foreign { reason: error.to_string(), frame },
         }
@@ -111,6 +104,18 @@ impl Content {
             Self::Batch(batch) => batch.wire_bytes(),
             Self::Foreign { frame, .. } => frame.payload.len() as u64,
         }
+    }
+}
+
+/// What a batch was, by what the queue has noted about it.
+#[must_use]
+pub fn meta_of(format: Format, info: &BatchInfo) -> BatchMeta {
+    BatchMeta {
+        format,
+        events: info.events,
+        raw_bytes: info.raw_bytes,
+        first_time_ms: info.first_time_ms,
+        last_time_ms: info.last_time_ms,
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::io;
 
-use millpond_kinesis::{Batch, BatchMeta, Format};
+use millpond_kinesis::{Batch, Format};
 use millpond_queue::inspect::{self, Entry, SegmentState, Standing};
 use millpond_queue::{BatchInfo, Frame, Fs, Sequence};
 
+use crate::backlog::meta_of;
 use crate::terminal::human::TimeArg;
 
 /// Which batches.
@@ -161,14 +162,7 @@ fn decode(frame: Frame) -> Met {
              no queue of an output"
         ));
     };
-    let meta = BatchMeta {
-        format,
-        events: info.events,
-        raw_bytes: info.raw_bytes,
-        first_time_ms: info.first_time_ms,
-        last_time_ms: info.last_time_ms,
-    };
-    match Batch::from_payload(meta, frame.payload) {
+    match Batch::from_payload(meta_of(format, &info), frame.payload) {
         Ok(batch) => Met::Batch { sequence, info, batch },
         Err(error) => Met::Trouble(format!("batch {sequence} cannot be taken apart: {error}")),
     }

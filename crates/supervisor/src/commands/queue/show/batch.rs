@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 
 use millpond_kinesis::decode::{DecodeError, decode};
-use millpond_kinesis::{Batch, BatchMeta, Format, RecordRef};
+use millpond_kinesis::{Batch, Format, RecordRef};
 use millpond_queue::Frame;
 use serde_json::{Value, json};
 
+use crate::backlog::meta_of;
 use crate::dead_letters::KIND_DEAD_LETTER;
 use crate::terminal::human;
 use crate::terminal::table::{Side, Table, Tone};
@@ -61,14 +62,8 @@ impl Shown {
             KIND_DEAD_LETTER => "a dead letter; `millpond dead-letters show` reads it".to_owned(),
             kind => format!("of kind {kind}, which this program does not know"),
         })?;
-        let meta = BatchMeta {
-            format,
-            events: info.events,
-            raw_bytes: info.raw_bytes,
-            first_time_ms: info.first_time_ms,
-            last_time_ms: info.last_time_ms,
-        };
-        Batch::from_payload(meta, self.frame.payload.clone()).map_err(|error| error.to_string())
+        Batch::from_payload(meta_of(format, &info), self.frame.payload.clone())
+            .map_err(|error| error.to_string())
     }
 
     fn records(&self) -> Result<Vec<Record>, String> {
