@@ -16,7 +16,7 @@ fn bodies(lines: &[String]) -> Vec<Vec<u8>> {
         let push = batcher.push(Duration::ZERO, 0, |buffer| {
             buffer.extend_from_slice(line_event(&raw, time, number % 7).as_bytes());
         });
-        if let Some(sealed) = push.sealed_before.or(push.full) {
+        if let Some(sealed) = push.and_then(|push| push.sealed_before.or(push.full)) {
             bodies.push(sealed.encode(1).record(0).data.to_vec());
         }
         if bodies.len() == 16 {

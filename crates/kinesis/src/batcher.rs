@@ -3,10 +3,11 @@
 //! The caller writes each event straight into the open buffer; nothing is allocated per event
 //! (with [`Format::Event`] the partition keys go to one string for all of them).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::{BatchMeta, Format, TableBuilder};
-use crate::encode::Sealed;
+use crate::encode::{Sealed, Spares};
 use crate::limits;
 use crate::record::{self, HEADER_BYTES_MAX};
 
@@ -55,7 +56,7 @@ impl Default for BatcherOptions {
     }
 }
 
-/// What became of one event that was pushed.
+/// What came of an event that was pushed, besides its being in the open batch.
 #[derive(Debug, Default)]
 #[must_use = "a sealed batch that is dropped is lost"]
 pub struct Push {
@@ -72,8 +73,7 @@ pub struct Push {
 pub struct Batcher {
     options: BatcherOptions,
     open: Open,
-    /// A buffer that came back.
-    spare: Option<Vec<u8>>,
+    spares: Arc<Spares>,
     random: fastrand::Rng,
 }
 
@@ -95,6 +95,15 @@ const EVENT_BYTES_MIN: usize = 3;
 /// out not to fit seldom makes it grow.
 const BUFFER_SLACK: usize = 64 * 1024;
 
+/// What a full batch needs.
+fn buffer_target(options: &BatcherOptions) -> usize {
+    let batch_bytes_max = match options.format {
+        Format::Event => options.request_bytes_max,
+        Format::Gzip | Format::Ndjson | Format::Opaque => options.record_bytes_max,
+    };
+    batch_bytes_max + BUFFER_SLACK
+}
+
 impl Batcher {
     /// An empty batcher. Panics on options out of range.
     pub fn new(options: BatcherOptions) -> Batcher {
@@ -114,23 +123,46 @@ impl Batcher {
         if let PartitionKey::Fixed(key) = &options.partition_key {
             assert!(record::is_legal_key(key), "a partition key has 1 to 256 UTF-16 units");
         }
-        Batcher { options, open: Open::default(), spare: None, random }
+        let spares = Arc::new(Spares::new(2 * buffer_target(&options)));
+        Batcher { options, open: Open::default(), spares, random }
     }
 
-    /// Adds one event: `write` appends one JSON object (no line feed after it) to the buffer that it
-    /// is given, and must not touch what is there. `now` is monotonic, `time_ms` the event's own
-    /// time in milliseconds since the Unix epoch. Line feeds inside the object, which JSON allows
-    /// only between tokens, become spaces. Writing nothing adds nothing.
-    pub fn push(&mut self, now: Duration, time_ms: i64, write: impl FnOnce(&mut Vec<u8>)) -> Push {
+    /// Adds one event: `write` appends one JSON object on one line (no line feed in it, nor after
+    /// it) to the buffer that it is given, and must not touch what is there. `now` is monotonic,
+    /// `time_ms` the event's own time in milliseconds since the Unix epoch. Writing nothing adds
+    /// nothing. `None`: the event is in the open batch, as nearly all are, and that is all.
+    pub fn push(
+        &mut self,
+        now: Duration,
+        time_ms: i64,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<Box<Push>> {
         self.make_room();
         let begin = self.open.buffer.len();
         write(&mut self.open.buffer);
         assert!(self.open.buffer.len() >= begin, "an event is appended, nothing is taken away");
         if self.open.buffer.len() == begin {
-            return Push::default();
+            return None;
         }
-        flatten(&mut self.open.buffer[begin..]);
+        debug_assert!(!self.open.buffer[begin..].contains(&b'\n'), "an event is one line");
+        if self.has_ample_room() {
+            self.add(now, time_ms);
+            return None;
+        }
+        self.push_exactly(now, time_ms, begin)
+    }
 
+    /// Whether the event at the end of the buffer and another one fit beside the earlier ones, whatever the header line
+    /// says in the end: so that not every event has to be measured to the byte.
+    fn has_ample_room(&self) -> bool {
+        self.options.format != Format::Event
+            && self.open.events > 0
+            && self.open.buffer.len() + self.open.table.keys.len() + 1 + EVENT_BYTES_MIN
+                <= self.options.record_bytes_max
+    }
+
+    /// Decides about the event at `begin` to the byte.
+    fn push_exactly(&mut self, now: Duration, time_ms: i64, begin: usize) -> Option<Box<Push>> {
         let key_begin = self.open.table.keys.len();
         let mut begins_record = self.open.events == 0 || self.options.format == Format::Event;
         if begins_record {
@@ -143,17 +175,14 @@ impl Batcher {
         }
         if begins_record && self.never_fits(begin, key_begin) {
             self.open.table.keys.truncate(key_begin);
-            return Push { oversize: Some(self.open.buffer.split_off(begin)), ..Push::default() };
+            let event = self.open.buffer.split_off(begin);
+            return Some(Box::new(Push { oversize: Some(event), ..Push::default() }));
         }
-        let mut push = Push::default();
-        if !fits_beside {
-            push.sealed_before = Some(self.seal_before(begin, key_begin));
-        }
+        let sealed_before = (!fits_beside).then(|| self.seal_before(begin, key_begin));
         self.add(now, time_ms);
-        if self.is_full() {
-            push.full = self.seal();
-        }
-        push
+        let full = if self.is_full() { self.seal() } else { None };
+        let is_news = sealed_before.is_some() || full.is_some();
+        is_news.then(|| Box::new(Push { sealed_before, full, oversize: None }))
     }
 
     /// An event of at most this many bytes always fits, whatever its key and its neighbours: what an
@@ -200,14 +229,13 @@ impl Batcher {
             },
             buffer: open.buffer,
             table: open.table,
+            spares: Arc::clone(&self.spares),
         })
     }
 
-    /// Gives a buffer back for the next batch. One is kept, unless it has grown out of proportion.
-    pub fn recycle(&mut self, buffer: Vec<u8>) {
-        if buffer.capacity() <= 2 * self.buffer_target() {
-            self.spare = Some(buffer);
-        }
+    /// Lets go of buffers that have come back from encoding: there is not enough to do for them.
+    pub fn release_spares(&self) {
+        self.spares.clear();
     }
 
     /// Bytes kept free in front of the events for the header line.
@@ -218,27 +246,15 @@ impl Batcher {
         }
     }
 
-    fn batch_bytes_max(&self) -> usize {
-        match self.options.format {
-            Format::Event => self.options.request_bytes_max,
-            Format::Gzip | Format::Ndjson | Format::Opaque => self.options.record_bytes_max,
-        }
-    }
-
-    fn buffer_target(&self) -> usize {
-        self.batch_bytes_max() + BUFFER_SLACK
-    }
-
     /// Prepares the buffer for one more event. Grows it by doubling, but never beyond what a full
     /// batch needs: plain doubling would hold twice the limit.
     fn make_room(&mut self) {
         if self.open.buffer.is_empty() {
-            let mut buffer = self.spare.take().unwrap_or_default();
-            buffer.clear();
+            let mut buffer = self.spares.take();
             buffer.resize(self.room(), 0);
             self.open.buffer = buffer;
         }
-        let target = self.buffer_target();
+        let target = buffer_target(&self.options);
         let buffer = &mut self.open.buffer;
         if buffer.capacity() < target && buffer.capacity() - buffer.len() < BUFFER_SLACK / 4 {
             let capacity = (2 * buffer.capacity()).max(BUFFER_SLACK).min(target);
@@ -301,8 +317,7 @@ impl Batcher {
 
     /// Seals what came before the event at `begin` and moves that event to a new batch.
     fn seal_before(&mut self, begin: usize, key_begin: usize) -> Sealed {
-        let mut buffer = self.spare.take().unwrap_or_default();
-        buffer.clear();
+        let mut buffer = self.spares.take();
         buffer.reserve(self.room() + self.open.buffer.len() - begin + 1);
         buffer.resize(self.room(), 0);
         buffer.extend_from_slice(&self.open.buffer[begin..]);
@@ -344,16 +359,6 @@ impl Batcher {
                 let next = self.record_bytes(self.open.events + 1, body + EVENT_BYTES_MIN, keys);
                 next > self.options.record_bytes_max
             }
-        }
-    }
-}
-
-/// Turns line feeds into spaces: they would end an event early.
-fn flatten(event: &mut [u8]) {
-    // The common case is none: one fast scan, no writes.
-    if event.contains(&b'\n') {
-        for byte in event.iter_mut().filter(|byte| **byte == b'\n') {
-            *byte = b' ';
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A sealed buffer becomes the bytes that Kinesis gets.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use libdeflater::{CompressionLvl, Compressor};
@@ -36,6 +36,45 @@ pub struct Sealed {
     pub(crate) buffer: Vec<u8>,
     /// Keys of all records; record ends for [`Format::Event`].
     pub(crate) table: TableBuilder,
+    /// Where the buffer goes when it is encoded.
+    pub(crate) spares: Arc<Spares>,
+}
+
+/// Buffers of batches that are encoded, for batches to come. A new one costs a page fault for every
+/// 4 KiB of it, and growing to its size a copy of what is in it.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    buffers: Mutex<Vec<Vec<u8>>>,
+    /// One that an event too large for a record has made larger is not kept.
+    capacity_max: usize,
+}
+
+impl Spares {
+    /// None yet.
+    pub(crate) fn new(capacity_max: usize) -> Spares {
+        Spares { buffers: Mutex::default(), capacity_max }
+    }
+
+    /// An empty buffer, of some capacity if there is one.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        self.lock().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn give_back(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut spares = self.lock();
+        if spares.len() < IDLE_MAX && buffer.capacity() <= self.capacity_max {
+            spares.push(buffer);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Sealed {
@@ -52,22 +91,31 @@ impl Sealed {
     /// Encodes: header line, and gzip where the format has it. `compression_level` 1 (fast) to
     /// 9 (small); without gzip it means nothing. Uses the processor for milliseconds: run it on a
     /// worker, not on the reactor.
-    pub fn encode(self, compression_level: u8) -> Batch {
-        self.encode_recycling(compression_level).0
-    }
-
-    /// Like [`Sealed::encode`], and gives the buffer back for [`crate::Batcher::recycle`] where the
-    /// batch does not need it (with gzip it never does).
-    pub fn encode_recycling(mut self, compression_level: u8) -> (Batch, Option<Vec<u8>>) {
+    pub fn encode(mut self, compression_level: u8) -> Batch {
         let begin = self.write_header();
-        let (data, buffer) = match self.meta.format {
-            Format::Gzip => (gzip(&self.buffer[begin..], compression_level), Some(self.buffer)),
-            Format::Ndjson | Format::Event | Format::Opaque => keep(self.buffer, begin),
+        let buffer = std::mem::take(&mut self.buffer);
+        let data = match self.meta.format {
+            Format::Gzip => {
+                let data = gzip(&buffer[begin..], compression_level);
+                self.spares.give_back(buffer);
+                data
+            }
+            Format::Ndjson | Format::Event | Format::Opaque => self.keep(buffer, begin),
         };
         if self.meta.format != Format::Event {
             self.table.end_record(data.len(), None);
         }
-        (self.table.build(self.meta, data), buffer)
+        self.table.build(self.meta, data)
+    }
+
+    /// The buffer itself where it is well filled, a copy where it would hold on to memory for nothing.
+    fn keep(&self, buffer: Vec<u8>, begin: usize) -> Bytes {
+        if buffer.len() >= buffer.capacity() / 2 {
+            return Bytes::from(buffer).slice(begin..);
+        }
+        let data = Bytes::copy_from_slice(&buffer[begin..]);
+        self.spares.give_back(buffer);
+        data
     }
 
     /// Writes the header line into the room in front of the events. Returns where the record begins.
@@ -81,15 +129,6 @@ impl Sealed {
         let begin = HEADER_BYTES_MAX - header_len(count, size);
         self.buffer[begin..HEADER_BYTES_MAX].copy_from_slice(header_line(count, size).as_bytes());
         begin
-    }
-}
-
-/// The buffer itself where it is well filled, a copy where it would hold on to memory for nothing.
-fn keep(buffer: Vec<u8>, begin: usize) -> (Bytes, Option<Vec<u8>>) {
-    if buffer.len() < buffer.capacity() / 2 {
-        (Bytes::copy_from_slice(&buffer[begin..]), Some(buffer))
-    } else {
-        (Bytes::from(buffer).slice(begin..), None)
     }
 }
 
@@ -114,7 +153,8 @@ pub fn gzip(input: &[u8], level: u8) -> Bytes {
     let mut gzipper = take(level.clamp(1, 9));
     let bound = gzipper.compressor.gzip_compress_bound(input.len());
     if gzipper.output.len() < bound {
-        gzipper.output.resize(bound, 0);
+        // Fresh zeroed memory takes no room until it is written to, and most records are packed well.
+        gzipper.output = vec![0; bound];
     }
     let size = gzipper
         .compressor
@@ -126,7 +166,7 @@ pub fn gzip(input: &[u8], level: u8) -> Bytes {
 }
 
 fn take(level: u8) -> Gzipper {
-    let mut idle = IDLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     let fitting = idle.iter().position(|gzipper| gzipper.level == level);
     if let Some(index) = fitting {
         return idle.swap_remove(index);
@@ -137,7 +177,7 @@ fn take(level: u8) -> Gzipper {
 }
 
 fn give_back(gzipper: Gzipper) {
-    let mut idle = IDLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     if idle.len() == IDLE_MAX {
         idle.remove(0);
     }

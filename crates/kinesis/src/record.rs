@@ -60,12 +60,10 @@ pub fn parse_header(line: &[u8]) -> Result<Header, String> {
 /// Appends a random partition key. The service places a record by the MD5 of its key, so 32 random
 /// bits spread as evenly as more would, and each character costs bandwidth on every record.
 pub fn push_random_key(random: &mut fastrand::Rng, keys: &mut String) {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let mut bits = random.u32(..);
-    for _ in 0..RANDOM_KEY_BYTES {
-        keys.push(HEX[(bits & 15) as usize]);
-        bits >>= 4;
-    }
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let bits = random.u32(..);
+    let key: [u8; RANDOM_KEY_BYTES] = std::array::from_fn(|digit| HEX[(bits >> (4 * digit)) as usize & 15]);
+    keys.push_str(std::str::from_utf8(&key).expect("digits are ASCII"));
 }
 
 /// The longest begin of `text` that is legal as a partition key: at most 256 UTF-16 units.

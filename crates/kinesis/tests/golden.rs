@@ -35,7 +35,7 @@ fn encode(format: Format) -> Batch {
     for (number, event) in events().iter().enumerate() {
         let time = 1_733_813_746_000 + 1000 * number as i64;
         let push = batcher.push(Duration::ZERO, time, |buffer| buffer.extend_from_slice(event));
-        assert!(push.full.is_none() && push.sealed_before.is_none() && push.oversize.is_none());
+        assert!(push.is_none());
     }
     batcher.seal().unwrap().encode(6)
 }

@@ -1,5 +1,6 @@
 //! From chunks to encoded batches: one task per output, ahead of its driver.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::chunk::{Chunk, Framing, Receipt};
+use crate::chunk::{Chunk, Framing, Messages, Receipt};
 use crate::codec::{EventWriter, Written};
 use crate::config::checked::Oversize;
+use crate::cores;
 use crate::counters::OutputCounters;
 use crate::dead_letters::{DeadLetterError, DeadLetters, Reason};
 
@@ -83,7 +85,11 @@ impl Assembler {
             };
             match chunk {
                 Some(chunk) => self.take(start.elapsed(), chunk).await?,
-                None => self.seal().await?,
+                None => {
+                    // What comes now and then needs no large buffers.
+                    self.batcher.release_spares();
+                    self.seal().await?;
+                }
             }
         }
         self.seal().await
@@ -93,33 +99,49 @@ impl Assembler {
         let writer = EventWriter::new(&chunk, &self.host);
         // Valid as a whole is valid in each line. Other messages may end in the middle of a character.
         let all_valid = chunk.framing == Framing::Lines && std::str::from_utf8(&chunk.data).is_ok();
-        let mut events = 0;
+        let mut rest = Rest { messages: chunk.messages(), all_valid };
         self.receipts.push(chunk.receipt.clone());
-        for line in chunk.messages() {
-            events += 1;
-            let replaced;
-            let line = if all_valid {
-                line
-            } else {
-                replaced = String::from_utf8_lossy(line);
-                self.counters.not_utf8.add(u64::from(matches!(replaced, std::borrow::Cow::Owned(_))));
-                replaced.as_bytes()
-            };
-            let mut written = Written::Text;
-            let push =
-                self.batcher.push(now, chunk.read_at_ms, |buffer| written = writer.write(line, buffer));
-            self.counters.not_objects.add(u64::from(written == Written::NotAnObject));
+        while let Some((line, push)) = self.fill(now, &chunk, &writer, &mut rest) {
             if let Some(event) = self.hand_on_sealed(&chunk, push).await? {
-                self.take_oversize(now, &chunk, &writer, line, event).await?;
+                self.take_oversize(now, &chunk, &writer, &line, event).await?;
             }
         }
-        self.counters.events.add(events);
         if self.batcher.events() == 0 {
             // All of it went with batches that were sealed; each holds a share of its own.
             self.settle_open();
         }
         chunk.receipt.settle();
         Ok(())
+    }
+
+    /// Takes messages up to one that changes more than the open batch; gives that one, and what came of it. A loop of
+    /// its own, because this is done for every event and nothing in it ever waits.
+    fn fill<'a>(
+        &mut self,
+        now: Duration,
+        chunk: &Chunk,
+        writer: &EventWriter,
+        rest: &mut Rest<'a>,
+    ) -> Option<(Cow<'a, [u8]>, Push)> {
+        let (mut events, mut not_utf8, mut not_objects) = (0, 0, 0);
+        let mut found = None;
+        for line in rest.messages.by_ref() {
+            events += 1;
+            let line = if rest.all_valid { Cow::Borrowed(line) } else { valid(line) };
+            not_utf8 += u64::from(matches!(line, Cow::Owned(_)));
+            let mut written = Written::Text;
+            let push =
+                self.batcher.push(now, chunk.read_at_ms, |buffer| written = writer.write(&line, buffer));
+            not_objects += u64::from(written == Written::NotAnObject);
+            if let Some(push) = push {
+                found = Some((line, *push));
+                break;
+            }
+        }
+        self.counters.events.add(events);
+        self.counters.not_utf8.add(not_utf8);
+        self.counters.not_objects.add(not_objects);
+        found
     }
 
     /// Hands on what a push sealed, and gives back an event that fits in no record. A chunk whose events are in several
@@ -151,7 +173,7 @@ impl Assembler {
             Oversize::Truncate => {
                 let room = self.max_record_size.saturating_sub(RECORD_OVERHEAD_MAX);
                 let push = self.batcher.push(now, chunk.read_at_ms, |out| writer.write_cut(line, room, out));
-                match self.hand_on_sealed(chunk, push).await? {
+                match self.hand_on_sealed(chunk, push.map(|push| *push).unwrap_or_default()).await? {
                     None => self.counters.truncated.add(1),
                     // Not even the event's frame fits: a very long source, a very small record.
                     Some(_) => self.keep(chunk, event).await?,
@@ -199,8 +221,28 @@ impl Assembler {
 
     async fn hand_on(&mut self, sealed: Sealed, receipts: Vec<Receipt>) -> Result<(), AssemblyError> {
         let level = self.compression_level;
-        let batch = tokio::task::spawn_blocking(move || sealed.encode(level));
+        let turn = cores::turn_to_compress().await;
+        let batch = tokio::task::spawn_blocking(move || {
+            let batch = sealed.encode(level);
+            drop(turn);
+            batch
+        });
         self.out.send(Encoding { receipts, batch }).await.map_err(|_| AssemblyError::Closed)
+    }
+}
+
+/// The messages of a chunk that are still to be taken.
+struct Rest<'a> {
+    messages: Messages<'a>,
+    /// They are UTF-8.
+    all_valid: bool,
+}
+
+/// The message with U+FFFD for what is not UTF-8.
+fn valid(message: &[u8]) -> Cow<'_, [u8]> {
+    match String::from_utf8_lossy(message) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod codec;
 pub mod commands;
 pub mod config;
+pub mod cores;
 pub mod counters;
 pub mod dead_letters;
 pub mod drill;

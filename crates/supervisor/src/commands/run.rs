@@ -4,15 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{self, Environment};
+use crate::cores;
 use crate::logging::{self, HeldBack, LogArgs};
 use crate::registry::Registry;
 use crate::service::{Service, Signals};
 use crate::supervisor::{self, Source, World};
 
-/// Threads that run tasks; inputs and queues have threads of their own.
-const WORKERS: usize = 2;
-/// Threads that compress, and read queues back.
-const BLOCKING_THREADS_MAX: usize = 4;
+/// Threads that read queues back and store dead letters, beside those that compress.
+const OTHER_BLOCKING_THREADS: usize = 2;
 
 /// Arguments of `millpond run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -34,8 +33,8 @@ pub struct RunArgs {
 #[must_use]
 pub fn run(args: &RunArgs, log: &LogArgs) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .worker_threads(workers(cores::count()))
+        .max_blocking_threads(cores::count() + OTHER_BLOCKING_THREADS)
         .enable_all()
         .build();
     let prepared = runtime.and_then(|runtime| {
@@ -61,6 +60,12 @@ pub fn run(args: &RunArgs, log: &LogArgs) -> ExitCode {
     let ended = runtime.block_on(forward(args, signals, &held_back));
     held_back.say_all();
     ended
+}
+
+/// Threads that run tasks. Compression, files and queues have threads of their own, and a task that wakes another on
+/// another thread costs more than most tasks do: half as many as there are processors.
+fn workers(cores: usize) -> usize {
+    (cores / 2).max(1)
 }
 
 async fn forward(args: &RunArgs, signals: Signals, held_back: &HeldBack) -> ExitCode {

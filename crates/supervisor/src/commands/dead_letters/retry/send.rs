@@ -76,6 +76,7 @@ pub(super) fn batch_of(letter: &Letter, settings: &Output) -> Result<Batch, Stri
 fn record_of(event: &[u8], settings: &Output) -> Result<Batch, String> {
     let mut batcher = Batcher::new(batcher_options(settings));
     let push = batcher.push(Duration::ZERO, crate::clock::unix_ms(), |out| out.extend_from_slice(event));
+    let push = push.map(|push| *push).unwrap_or_default();
     let sealed = push.full.or_else(|| batcher.seal());
     match (push.oversize, sealed) {
         (None, Some(sealed)) => Ok(sealed.encode(settings.compression_level)),
