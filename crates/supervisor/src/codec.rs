@@ -100,52 +100,87 @@ fn is_json_object(line: &[u8]) -> bool {
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
+const LOWS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
 
-/// Marks, in the high bit of each byte, the bytes of `word` that JSON wants escaped. Only the lowest mark is exact: a
-/// borrow may set false ones above it.
+/// Marks, in the high bit of each byte, the bytes of `word` that JSON wants escaped: `"`, `\` and what is below a space.
 fn escapes_in(word: u64) -> u64 {
-    let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-    control | zero_byte(word ^ (ONES * 0x22)) | zero_byte(word ^ (ONES * 0x5c))
+    // No carry leaves a byte, so that each mark is exact.
+    let zero_bytes = |word: u64| !(((word & LOWS) + LOWS) | word | LOWS);
+    zero_bytes(word & (ONES * 0xe0)) | zero_bytes(word ^ (ONES * 0x22)) | zero_bytes(word ^ (ONES * 0x5c))
 }
 
-/// The index of the first byte that JSON wants escaped.
-fn find_escape(text: &[u8]) -> Option<usize> {
-    let (words, rest) = text.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let marks = escapes_in(u64::from_le_bytes(*word));
-        if marks != 0 {
-            return Some(index * 8 + marks.trailing_zeros() as usize / 8);
-        }
-    }
-    let at = rest.iter().position(|byte| matches!(byte, ..0x20 | b'"' | b'\\'))?;
-    Some(words.len() * 8 + at)
+/// Without a branch, so that many can be looked at together.
+fn needs_escape(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
+
+/// Bytes that are looked at together: as much as the compiler makes a few vector instructions of.
+const BLOCK: usize = 32;
+
+fn has_escape(block: &[u8; BLOCK]) -> bool {
+    block.iter().fold(false, |found, byte| found | needs_escape(*byte))
 }
 
 /// Appends `text` as the inside of a JSON string.
-pub fn escape(mut text: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    while let Some(at) = find_escape(text) {
-        let byte = text[at];
-        out.extend_from_slice(&text[..at]);
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            _ => {
-                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&digits);
+pub fn escape(text: &[u8], out: &mut Vec<u8>) {
+    let mut escaping = Escaping { text, copied: 0, out };
+    let (blocks, rest) = text.as_chunks::<BLOCK>();
+    for (index, block) in blocks.iter().enumerate() {
+        if has_escape(block) {
+            escaping.escape_in(index * BLOCK, block);
+        }
+    }
+    escaping.escape_in(blocks.len() * BLOCK, rest);
+    escaping.out.extend_from_slice(&text[escaping.copied..]);
+}
+
+/// A text on its way into a JSON string.
+struct Escaping<'a> {
+    text: &'a [u8],
+    /// All before this is in `out`.
+    copied: usize,
+    out: &'a mut Vec<u8>,
+}
+
+impl Escaping<'_> {
+    /// Escapes what is in `part`, which begins at `begin`.
+    fn escape_in(&mut self, begin: usize, part: &[u8]) {
+        let (words, rest) = part.as_chunks::<8>();
+        for (index, word) in words.iter().enumerate() {
+            let mut marks = escapes_in(u64::from_le_bytes(*word));
+            while marks != 0 {
+                self.escape_at(begin + index * 8 + marks.trailing_zeros() as usize / 8);
+                marks &= marks - 1;
             }
         }
-        text = &text[at + 1..];
+        let begin = begin + words.len() * 8;
+        for (index, _) in rest.iter().enumerate().filter(|(_, byte)| needs_escape(**byte)) {
+            self.escape_at(begin + index);
+        }
     }
-    out.extend_from_slice(text);
+
+    /// Escapes the byte there, and copies what is before it.
+    fn escape_at(&mut self, at: usize) {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        self.out.extend_from_slice(&self.text[self.copied..at]);
+        self.copied = at + 1;
+        let byte = self.text[at];
+        let letter = match byte {
+            b'"' | b'\\' => byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0x08 => b'b',
+            0x0c => b'f',
+            _ => {
+                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+                self.out.extend_from_slice(b"\\u00");
+                self.out.extend_from_slice(&digits);
+                return;
+            }
+        };
+        self.out.extend_from_slice(&[b'\\', letter]);
+    }
 }
 
 #[cfg(test)]
@@ -238,10 +273,18 @@ mod tests {
             prop_assert_eq!(String::from_utf8(out).unwrap(), serde_json::to_string(&text).unwrap());
         }
 
+        /// Whatever is looked at together: the same as byte by byte.
         #[test]
-        fn finds_the_first_byte_to_escape(text in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let expected = text.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
-            prop_assert_eq!(find_escape(&text), expected);
+        fn escapes_in_blocks_as_byte_by_byte(
+            text in proptest::collection::vec(
+                prop_oneof![8 => Just(b'x'), 1 => any::<u8>(), 1 => prop::sample::select(b"\"\\\n\x1f \x7f\x80\xa2\xdc\xff".to_vec())],
+                0..120,
+            ),
+        ) {
+            let (mut together, mut apart) = (Vec::new(), Vec::new());
+            escape(&text, &mut together);
+            text.iter().for_each(|byte| escape(&[*byte], &mut apart));
+            prop_assert_eq!(together, apart);
         }
     }
 }

@@ -7,23 +7,23 @@ use memchr::{memchr, memchr_iter, memrchr};
 
 /// What [`take_lines`] took.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Taken {
+pub struct Taken {
     /// Whole lines, each ended by `\n`; only the last may lack it, and only where the end was asked for.
-    pub(super) data: Vec<u8>,
+    pub data: Vec<u8>,
     /// Lines in `data`.
-    pub(super) lines: u64,
+    pub lines: u64,
     /// How many of these were cut.
-    pub(super) cut: u64,
+    pub cut: u64,
     /// Bytes of cut lines that are not in `data`.
-    pub(super) cut_bytes: u64,
+    pub cut_bytes: u64,
     /// Bytes of the input that are dealt with.
-    pub(super) consumed: usize,
+    pub consumed: usize,
     /// What was dealt with ends inside a line (or an event of several lines) that was cut.
-    pub(super) in_cut_line: bool,
+    pub in_cut_line: bool,
     /// Where each message ends in `data`, where that is not at line ends: then `lines` and `cut` count messages.
-    pub(super) ends: Option<Vec<u32>>,
+    pub ends: Option<Vec<u32>>,
     /// A message of several lines has begun, and may be finished: only what follows tells.
-    pub(super) is_unfinished: bool,
+    pub is_unfinished: bool,
 }
 
 /// Takes whole lines off the front of `input`.
@@ -31,7 +31,8 @@ pub(super) struct Taken {
 /// `in_cut_line`: `input` begins inside a line that was cut; its rest is passed over. `is_end`: nothing follows
 /// `input`; a last line without a line end is taken as it is. A line that is not whole yet stays, unless it is already
 /// longer than `max_line`: then its beginning is taken and its rest passed over.
-pub(super) fn take_lines(input: &[u8], in_cut_line: bool, max_line: usize, is_end: bool) -> Taken {
+#[must_use]
+pub fn take_lines(input: &[u8], in_cut_line: bool, max_line: usize, is_end: bool) -> Taken {
     let mut taken = Taken { in_cut_line, ..Taken::default() };
     if in_cut_line {
         let rest = memchr(b'\n', input).map_or(input.len(), |end| end + 1);
@@ -60,6 +61,13 @@ pub(super) fn take_lines(input: &[u8], in_cut_line: bool, max_line: usize, is_en
 /// Takes lines that are all ended; copies them in runs between those that have to be cut.
 fn take_whole(lines: &[u8], max_line: usize, taken: &mut Taken) {
     taken.data.reserve_exact(lines.len());
+    if lines.len() <= max_line {
+        // As nearly always: none of them can be too long.
+        taken.data.extend_from_slice(lines);
+        taken.lines += memchr_iter(b'\n', lines).count() as u64;
+        taken.consumed += lines.len();
+        return;
+    }
     let mut copied = 0;
     let mut begin = 0;
     for end in memchr_iter(b'\n', lines) {

@@ -24,7 +24,7 @@ mod file;
 mod http;
 mod journald;
 mod kept;
-mod lines;
+pub mod lines;
 mod listen;
 mod multiline;
 mod net;
