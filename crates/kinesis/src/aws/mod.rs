@@ -9,6 +9,7 @@
 //! `Date` of the refusal, and the next signature is right), and one whose session token had expired
 //! (the credentials are fetched anew).
 
+pub mod body;
 mod clock;
 mod credentials;
 mod dial;
@@ -31,8 +32,6 @@ use aws_sdk_kinesis::config::{
     BehaviorVersion, IdentityCache, Region, StalledStreamProtectionConfig, retry::RetryConfig,
 };
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_types::endpoint_config::AccountIdEndpointMode;
@@ -301,10 +300,6 @@ fn is_about_credentials(failure: &Failure) -> bool {
         && (failure.cause == Cause::Credentials || has_expired(failure) || codes.contains(&code))
 }
 
-fn hash_key(record: &RecordRef<'_>) -> Option<String> {
-    record.explicit_hash_key.map(|hash| hash.to_string())
-}
-
 impl Client for AwsClient {
     fn place(&self) -> &str {
         &self.shared.place
@@ -313,14 +308,11 @@ impl Client for AwsClient {
     fn put_record<'a>(&'a self, stream: &'a str, record: RecordRef<'a>) -> ClientFuture<'a, PutResult> {
         let context = self.shared.context("PutRecord", stream);
         Box::pin(async move {
+            let body = body::put_record(stream, &record);
             let call = |client: kinesis::Client| {
-                client
-                    .put_record()
-                    .stream_name(stream)
-                    .partition_key(record.partition_key)
-                    .set_explicit_hash_key(hash_key(&record))
-                    .data(Blob::from_maybe_shared(record.data.clone()))
-                    .send()
+                let body = body.clone();
+                let put = client.put_record().stream_name(stream).customize();
+                put.mutate_request(move |request| body::replace(request, &body)).send()
             };
             let output = self.shared.attempt(context, record.data.len(), call).await?;
             Ok(PutResult {
@@ -338,10 +330,12 @@ impl Client for AwsClient {
     ) -> ClientFuture<'a, Vec<PutResult>> {
         let context = self.shared.context("PutRecords", stream);
         Box::pin(async move {
-            let entries = entries(records)?;
+            let body = body::put_records(stream, records);
             let bytes = records.iter().map(RecordRef::wire_bytes).sum();
             let call = |client: kinesis::Client| {
-                client.put_records().stream_name(stream).set_records(Some(entries.clone())).send()
+                let body = body.clone();
+                let put = client.put_records().stream_name(stream).set_records(Some(Vec::new())).customize();
+                put.mutate_request(move |request| body::replace(request, &body)).send()
             };
             let output = self.shared.attempt(context, bytes, call).await?;
             let results = output.records.into_iter().map(|result| PutResult {
@@ -408,17 +402,6 @@ impl Client for AwsClient {
             })
         })
     }
-}
-
-fn entries(records: &[RecordRef<'_>]) -> Result<Vec<PutRecordsRequestEntry>, Failure> {
-    let entries = records.iter().map(|record| {
-        PutRecordsRequestEntry::builder()
-            .partition_key(record.partition_key)
-            .set_explicit_hash_key(hash_key(record))
-            .data(Blob::from_maybe_shared(record.data.clone()))
-            .build()
-    });
-    entries.collect::<Result<_, _>>().map_err(|error| wrong_settings(error.to_string()))
 }
 
 fn shard(shard: kinesis::types::Shard) -> Shard {
