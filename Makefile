@@ -108,9 +108,25 @@ audit: ## known vulnerabilities and abandoned crates (fetches the advisories)
 	cargo deny --locked check advisories
 
 .PHONY: bench
-bench: ## the benchmarks
+bench: ## the queue, the inner loops, then the whole way of an event against its limits (some 10 min, 25 GB of disk)
 	$(call need,cargo,$(RUST))
-	cargo bench --workspace --locked --benches
+	cargo bench --locked -p millpond-queue --bench queue
+	cargo bench --locked -p millpond --bench loops
+	cargo bench --locked -p millpond --bench way
+
+VALGRIND := apt-get install valgrind
+
+.PHONY: instructions
+instructions: ## instructions that the inner loops take, against the recorded baseline
+	$(call need,cargo,$(RUST))
+	$(call need,valgrind,$(VALGRIND))
+	cargo bench --locked -p millpond --bench instructions
+
+.PHONY: instructions-record
+instructions-record: ## record that baseline anew
+	$(call need,cargo,$(RUST))
+	$(call need,valgrind,$(VALGRIND))
+	MILLPOND_RECORD=1 cargo bench --locked -p millpond --bench instructions
 
 .PHONY: docs
 docs: ## the crates' documentation into target/doc; links and configurations of the pages
