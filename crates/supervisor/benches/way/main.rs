@@ -48,9 +48,10 @@ impl Bench {
         if directory.exists() {
             std::fs::remove_dir_all(&directory)?;
         }
-        std::fs::create_dir_all(&directory)?;
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("MILLPOND_BENCH_DIR: {}", directory.display()))?;
         Ok(Self {
-            corpus: Corpus::write(&directory, number("MILLPOND_BENCH_LINES", 3_000_000)?)?,
+            corpus: Corpus::write(&directory, number("MILLPOND_BENCH_LINES", 3_000_000)?.max(1))?,
             rounds: usize::try_from(number("MILLPOND_BENCH_ROUNDS", 5)?.max(1))?,
             large_bytes: number("MILLPOND_BENCH_GB", 20)? * 1_000_000_000,
             wanted: std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect(),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use millpond::backlog::info_of;
 use millpond_kinesis::{Batch, BatchMeta, Format, RecordRef};
@@ -22,7 +23,8 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<()> {
     let sizes: Vec<u64> = [SMALL_BYTES, bench.large_bytes].into_iter().filter(|bytes| *bytes > 0).collect();
     for bytes in sizes {
         let directory = fresh(&bench.directory, "opening")?;
-        fill(&directory.join("data/queues/main"), bytes)?;
+        fill(&directory.join("data/queues/main"), bytes)
+            .with_context(|| format!("{} MB of queue (MILLPOND_BENCH_GB for less)", bytes / 1_000_000))?;
         let (mut times, mut resident) = (Vec::new(), Vec::new());
         for _ in 0..bench.rounds {
             // The socket of the round before.
