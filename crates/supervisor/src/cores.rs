@@ -13,9 +13,6 @@ pub fn count() -> usize {
 /// Waits for one of the turns to compress, of which the process has as many as processors. More at a time are not faster:
 /// each has a batch and its tables in the processors' caches, and they would take these from one another (measured with
 /// four on two processors: 10 % more processor time, 10 MB more memory).
-///
-/// # Panics
-/// Never: the turns are not closed.
 pub async fn turn_to_compress() -> OwnedSemaphorePermit {
     static TURNS: OnceLock<Arc<Semaphore>> = OnceLock::new();
     let turns = TURNS.get_or_init(|| Arc::new(Semaphore::new(count())));
