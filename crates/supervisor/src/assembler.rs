@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::chunk::{Chunk, Framing, Messages, Receipt};
-use crate::codec::{EventWriter, Written};
+use crate::chunk::{Chunk, Form, Framing, Messages, Receipt, Rejected};
+use crate::codec::{EventWriter, Written, valid};
 use crate::config::checked::Oversize;
 use crate::cores;
 use crate::counters::OutputCounters;
@@ -61,7 +61,7 @@ pub enum AssemblyError {
     #[error("the output no longer takes batches")]
     Closed,
     /// An event can neither be sent nor kept.
-    #[error("an event is too large for a record and could not be kept: {0}")]
+    #[error("an event that is not sent could not be kept: {0}")]
     DeadLetter(#[from] DeadLetterError),
 }
 
@@ -109,6 +109,11 @@ impl Assembler {
         if self.batcher.events() == 0 {
             // All of it went with batches that were sealed; each holds a share of its own.
             self.settle_open();
+        }
+        if let Form::Events(rejected) = &chunk.form {
+            for rejected in &**rejected {
+                self.reject(&chunk, rejected).await?;
+            }
         }
         chunk.receipt.settle();
         Ok(())
@@ -183,6 +188,13 @@ impl Assembler {
         }
     }
 
+    /// Keeps an event that a pipeline has failed on.
+    async fn reject(&mut self, chunk: &Chunk, rejected: &Rejected) -> Result<(), AssemblyError> {
+        let message = format!("the pipeline `{}` failed on the event: {}", rejected.pipeline, rejected.why);
+        self.counters.events.add(1);
+        self.store("PipelineFailed", &message, chunk, rejected.event.clone()).await
+    }
+
     async fn keep(&mut self, chunk: &Chunk, event: Vec<u8>) -> Result<(), AssemblyError> {
         let message = format!(
             "the event has {} bytes and fits in no record of at most {} (max_record_size)",
@@ -190,14 +202,19 @@ impl Assembler {
             self.max_record_size
         );
         tracing::warn!(source = &*chunk.source, "{message}: it goes to the dead letters");
-        let reason = Reason {
-            code: "Oversize",
-            message: &message,
-            stream: &self.stream,
-            partition_key: None,
-            format: "event",
-        };
-        self.dead_letters.store(&reason, 1, Bytes::from(event), chunk.read_at_ms).await?;
+        self.store("Oversize", &message, chunk, Bytes::from(event)).await
+    }
+
+    async fn store(
+        &mut self,
+        code: &str,
+        message: &str,
+        chunk: &Chunk,
+        event: Bytes,
+    ) -> Result<(), AssemblyError> {
+        let stream = &self.stream;
+        let reason = Reason { code, message, stream, partition_key: None, format: "event" };
+        self.dead_letters.store(&reason, 1, event, chunk.read_at_ms).await?;
         self.counters.dead_letters.add(1);
         Ok(())
     }
@@ -236,14 +253,6 @@ struct Rest<'a> {
     messages: Messages<'a>,
     /// They are UTF-8.
     all_valid: bool,
-}
-
-/// The message with U+FFFD for what is not UTF-8.
-fn valid(message: &[u8]) -> Cow<'_, [u8]> {
-    match String::from_utf8_lossy(message) {
-        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-    }
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

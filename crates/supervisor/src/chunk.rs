@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use bytes::Bytes;
 use memchr::memchr;
 
+use crate::processing::Tail;
+
 /// A run of whole messages from one source; each becomes one event.
 #[derive(Debug, Clone)]
 pub struct Chunk {
@@ -23,6 +25,8 @@ pub struct Chunk {
     pub data: Bytes,
     /// Where one ends and the next begins.
     pub framing: Framing,
+    /// What was done to them since they were read.
+    pub form: Form,
     /// Tells the input when all of them are delivered or durable.
     pub receipt: Receipt,
 }
@@ -36,6 +40,32 @@ pub enum Framing {
     /// Each ends before the offset of its number, in bytes from the beginning of the data, and the next begins there:
     /// messages that may hold line feeds.
     Ends(Arc<[u32]>),
+}
+
+/// What was done to the messages of a chunk since they were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// Nothing. Each is to become an event, with these system fields.
+    AsRead(Option<Arc<Tail>>),
+    /// Each is an event as it will be sent, on a line of its own; and these are for the dead letters.
+    Events(Arc<[Rejected]>),
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self::AsRead(None)
+    }
+}
+
+/// An event that a pipeline has failed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The pipeline.
+    pub pipeline: Arc<str>,
+    /// Why it has failed.
+    pub why: String,
+    /// The event as it came to the pipeline, as it would have been sent.
+    pub event: Bytes,
 }
 
 impl Chunk {
@@ -261,6 +291,7 @@ mod tests {
             read_at_ms: 0,
             data: Bytes::from_static(b"x\n"),
             framing: Framing::Lines,
+            form: Form::default(),
             receipt,
         }
     }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::commands::{
-    check, completions, dead_letters, demo, import_cribl, local_kinesis, man, queue, replay, run, status, top,
+    check, completions, dead_letters, demo, import_cribl, local_kinesis, man, pipeline, queue, replay, run,
+    status, test, top,
 };
 use crate::logging::LogArgs;
 
@@ -35,6 +36,10 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Say all that is wrong with a configuration, and what it means
     Check(check::CheckArgs),
+    /// Play the tests of pipelines and routes that a configuration holds
+    Test(test::TestArgs),
+    /// Try a pipeline by hand
+    Pipeline(pipeline::PipelineArgs),
     /// An outage drill on the embedded endpoint, with proof at the end
     Demo(demo::DemoArgs),
     /// Serve a small Kinesis of your own on this machine, for trials and tests
@@ -60,6 +65,8 @@ impl Cli {
             Command::Replay(args) => replay::run(args),
             Command::DeadLetters(args) => dead_letters::run(args),
             Command::Check(args) => check::run(args),
+            Command::Test(args) => test::run(args),
+            Command::Pipeline(args) => pipeline::run(args),
             Command::Demo(args) => demo::run(args),
             Command::LocalKinesis(args) => local_kinesis::run(args, &self.log),
             Command::ImportCribl(args) => import_cribl::run(args),

@@ -1,11 +1,13 @@
 //! From messages to events: the hot path. Nothing is parsed into a tree, nothing is allocated per message.
 
+use std::borrow::Cow;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use memchr::memchr2;
-use serde::de::IgnoredAny;
 
-use crate::chunk::{Chunk, Codec};
+use crate::chunk::{Chunk, Codec, Form};
+use crate::processing::{Tail, json};
 
 /// What became of one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,14 +24,28 @@ pub enum Written {
 #[derive(Debug)]
 pub struct EventWriter {
     codec: Codec,
-    /// What stands behind the escaped line: time, host and source are the same for a whole chunk.
+    /// The messages are events already.
+    are_events: bool,
+    /// What stands behind the escaped line: time, host, source and system fields are the same for a whole chunk.
     suffix: Vec<u8>,
+    /// The system fields; none where there is nothing to add.
+    tail: Option<Arc<Tail>>,
 }
 
 impl EventWriter {
     /// A writer for the messages of `chunk`, read on the machine named `host`.
     #[must_use]
     pub fn new(chunk: &Chunk, host: &str) -> Self {
+        let (are_events, tail) = match &chunk.form {
+            Form::AsRead(tail) => (false, tail.clone()),
+            Form::Events(_) => (true, None),
+        };
+        Self { are_events, ..Self::with_tail(chunk, host, tail) }
+    }
+
+    /// The same for messages as they were read, with these system fields.
+    #[must_use]
+    pub fn with_tail(chunk: &Chunk, host: &str, tail: Option<Arc<Tail>>) -> Self {
         let mut suffix = b"\",\"_time\":".to_vec();
         let (seconds, millis) = (chunk.read_at_ms.div_euclid(1000), chunk.read_at_ms.rem_euclid(1000));
         // Writing to a Vec cannot fail.
@@ -38,18 +54,31 @@ impl EventWriter {
         escape(chunk.host.as_deref().unwrap_or(host).as_bytes(), &mut suffix);
         suffix.extend_from_slice(b"\",\"source\":\"");
         escape(chunk.source.as_bytes(), &mut suffix);
-        suffix.extend_from_slice(b"\"}");
-        Self { codec: chunk.codec, suffix }
+        suffix.push(b'"');
+        if let Some(tail) = &tail {
+            tail.push(0, false, &mut suffix);
+        }
+        suffix.push(b'}');
+        Self { codec: chunk.codec, are_events: false, suffix, tail }
+    }
+
+    /// The system fields that it adds.
+    #[must_use]
+    pub fn tail(&self) -> Option<&Tail> {
+        self.tail.as_deref()
     }
 
     /// Appends the event of one message, which must be valid UTF-8, to `out`: a line of its own, whatever it holds.
     pub fn write(&self, line: &[u8], out: &mut Vec<u8>) -> Written {
+        if self.are_events {
+            out.extend_from_slice(line);
+            return Written::Json;
+        }
         let mut written = Written::Text;
         if self.codec == Codec::Json {
-            if is_json_object(line) {
-                let begin = out.len();
-                out.extend_from_slice(line);
-                join_lines(&mut out[begin..]);
+            let names = self.tail.iter().flat_map(|tail| tail.names());
+            if let Some(look) = json::look(line, names) {
+                self.write_object(line, look, out);
                 return Written::Json;
             }
             written = Written::NotAnObject;
@@ -59,6 +88,24 @@ impl EventWriter {
         escape(line, out);
         out.extend_from_slice(&self.suffix);
         written
+    }
+
+    /// Appends a JSON object as it is, but for internal fields and system fields.
+    fn write_object(&self, object: &[u8], look: json::Look, out: &mut Vec<u8>) {
+        let begin = out.len();
+        if look.internal {
+            json::without_internal(object, out);
+        } else {
+            out.extend_from_slice(object);
+        }
+        if let Some(tail) = &self.tail {
+            let end = out.trim_ascii_end().len().max(begin + 2) - 1;
+            out.truncate(end);
+            let is_first = out[begin..].trim_ascii_end().ends_with(b"{");
+            tail.push(look.present, is_first, out);
+            out.push(b'}');
+        }
+        join_lines(&mut out[begin..]);
     }
 
     /// Appends the event of a line whose event would be too large: the line is wrapped as text and cut so that the event
@@ -93,10 +140,13 @@ fn join_lines(object: &mut [u8]) {
     }
 }
 
-/// Is this exactly one JSON object, with any white space around it?
-fn is_json_object(line: &[u8]) -> bool {
-    let first = line.iter().find(|byte| !byte.is_ascii_whitespace());
-    first == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(line).is_ok()
+/// The message with U+FFFD for what is not UTF-8.
+#[must_use]
+pub fn valid(message: &[u8]) -> Cow<'_, [u8]> {
+    match String::from_utf8_lossy(message) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -200,6 +250,7 @@ mod tests {
             read_at_ms: 1_732_000_000_007,
             data: Bytes::new(),
             framing: Framing::Lines,
+            form: Form::default(),
             receipt: Receipt::new(|_| {}),
         }
     }

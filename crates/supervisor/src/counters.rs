@@ -54,6 +54,12 @@ pub struct OutputCounters {
     pub dropped_oldest: Counter,
     /// Queued events given up because they were older than `max_age`.
     pub expired: Counter,
+    /// Events that its pipeline has aborted on.
+    pub filtered: Counter,
+    /// Events that its pipeline has failed on and that were dropped (`on_error: drop`).
+    pub pipeline_failed: Counter,
+    /// Events for which its `where` failed; they did not come here by that.
+    pub route_failures: Counter,
     /// Events that fit in no record and were dropped (`oversize: drop`).
     pub dropped_oversize: Counter,
     /// Events whose `_raw` was cut to fit into a record (`oversize: truncate`).
@@ -63,15 +69,17 @@ pub struct OutputCounters {
 }
 
 impl OutputCounters {
-    /// Events dropped by each policy, under the `reason` of metrics and status.
+    /// Events dropped by each policy, under the `reason` of metrics and status. Those that a pipeline has aborted on are
+    /// not among them: they are not wanted.
     #[must_use]
-    pub fn dropped_by_reason(&self) -> [(&'static str, u64); 5] {
+    pub fn dropped_by_reason(&self) -> [(&'static str, u64); 6] {
         [
             (DropReason::Unhealthy.as_str(), self.dropped_unhealthy.get()),
             (DropReason::QueueFull.as_str(), self.dropped_queue_full.get()),
             (policy_name(millpond_queue::DropReason::Full), self.dropped_oldest.get()),
             (policy_name(millpond_queue::DropReason::Expired), self.expired.get()),
             ("oversize", self.dropped_oversize.get()),
+            ("pipeline_failed", self.pipeline_failed.get()),
         ]
     }
 

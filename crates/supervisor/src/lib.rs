@@ -30,6 +30,7 @@ pub mod moment;
 pub mod orphans;
 pub mod output;
 pub mod output_state;
+pub mod processing;
 pub mod put;
 pub mod puts;
 pub mod queue_thread;

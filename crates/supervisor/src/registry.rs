@@ -6,7 +6,8 @@
 //! dead letters, whatever is entered.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
@@ -20,6 +21,7 @@ use crate::driver::Control;
 use crate::inputs::InputCounters;
 use crate::output::Assembled;
 use crate::output_state::OutputView;
+use crate::processing::PipelineCounters;
 
 /// What runs in this process. A clone is the same registry.
 #[derive(Debug, Clone)]
@@ -35,6 +37,7 @@ struct Shared {
     stage: watch::Sender<Stage>,
     listed: RwLock<Arc<Listed>>,
     reloads: Reloads,
+    pipelines: Mutex<BTreeMap<Arc<str>, Arc<PipelineCounters>>>,
     lines_held_back: OnceLock<Arc<Counter>>,
 }
 
@@ -174,6 +177,7 @@ impl Registry {
             stage: watch::Sender::new(Stage::Starting),
             listed: RwLock::default(),
             reloads,
+            pipelines: Mutex::default(),
             lines_held_back: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -229,6 +233,19 @@ impl Registry {
     #[must_use]
     pub fn reloads(&self) -> &Reloads {
         &self.shared.reloads
+    }
+
+    /// What the pipeline of this name counts. It goes on counting whatever it is changed to.
+    #[must_use]
+    pub fn pipeline(&self, name: &Arc<str>) -> Arc<PipelineCounters> {
+        let mut all = self.shared.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(Arc::clone(name)).or_default())
+    }
+
+    /// What all pipelines count that are or were in use, by name.
+    #[must_use]
+    pub fn pipelines(&self) -> BTreeMap<Arc<str>, Arc<PipelineCounters>> {
+        self.shared.pipelines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What runs now.
@@ -373,7 +390,7 @@ mod tests {
     use crate::config::checked::InputKind;
 
     fn input(id: &str) -> Input {
-        Input { id: id.to_owned(), codec: crate::chunk::Codec::Text, max_line: 1, kind: InputKind::Stdin }
+        Input { id: id.to_owned(), codec: crate::chunk::Codec::Text, max_line: 1, pipeline: None, kind: InputKind::Stdin }
     }
 
     fn ids(registry: &Registry) -> Vec<String> {

@@ -4,21 +4,70 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, Form, Framing};
+use crate::inputs::InputCounters;
+use crate::processing::stage::{Failure, Outcome};
+use crate::processing::{Made, Plan, Route, Shaping, Stage};
+
+/// Messages that are looked at before others of the same thread have their turn: some milliseconds of work.
+const MESSAGES_AT_ONCE: usize = 256;
 
 /// The way to one output.
 #[derive(Debug, Clone)]
 pub struct Way {
-    /// The output's name in the configuration.
-    pub output: Arc<str>,
-    /// Where it takes chunks.
+    /// Which events go that way, and what is done to them on it.
+    pub route: Arc<Route>,
+    /// Where the output takes chunks.
     pub chunks: mpsc::Sender<Chunk>,
+}
+
+impl Way {
+    /// The way that all events go as they are.
+    #[must_use]
+    pub fn plain(output: &str, chunks: mpsc::Sender<Chunk>) -> Self {
+        Self { route: Arc::new(Route::plain(output)), chunks }
+    }
+
+    /// The output's name in the configuration.
+    #[must_use]
+    pub fn output(&self) -> &Arc<str> {
+        &self.route.output
+    }
+}
+
+/// The ways from one input, and what is done to its events before they part.
+#[derive(Debug, Clone, Default)]
+pub struct Ways {
+    /// Shapes every event.
+    pub shaping: Option<Shaping>,
+    /// One for each output that takes events of the input, in the order in which they are asked.
+    pub ways: Vec<Way>,
+    /// What the input counts.
+    pub counters: Arc<InputCounters>,
+    /// Name of this machine.
+    pub host: Arc<str>,
+}
+
+impl Ways {
+    fn plan(&self) -> Plan {
+        Plan {
+            shaping: self.shaping.clone(),
+            routes: self.ways.iter().map(|way| Arc::clone(&way.route)).collect(),
+        }
+    }
+
+    /// Do they lead to the same places, and does the same happen on them?
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let same_end = |(one, other): (&Way, &Way)| one.chunks.same_channel(&other.chunks);
+        self.plan().is_like(&other.plan()) && self.ways.iter().zip(&other.ways).all(same_end)
+    }
 }
 
 /// The ways to all outputs that take the events of one input.
 #[derive(Debug, Clone)]
 pub struct Fanout {
-    ways: watch::Receiver<Arc<[Way]>>,
+    ways: watch::Receiver<Arc<Ways>>,
 }
 
 /// An output has stopped taking events although nobody has closed the way to it: the process is stopping.
@@ -29,14 +78,15 @@ pub struct Closed;
 impl Fanout {
     /// The given ways, and whatever stands in their place later. They stay as they are when the sender is gone.
     #[must_use]
-    pub fn new(ways: watch::Receiver<Arc<[Way]>>) -> Self {
+    pub fn new(ways: watch::Receiver<Arc<Ways>>) -> Self {
         Self { ways }
     }
 
-    /// Ways that never change.
+    /// Ways that never change, which all events go as they are.
     #[must_use]
-    pub fn fixed(ways: impl Into<Arc<[Way]>>) -> Self {
-        Self { ways: watch::channel(ways.into()).1 }
+    pub fn fixed(ways: impl Into<Vec<Way>>) -> Self {
+        let ways = Ways { ways: ways.into(), ..Ways::default() };
+        Self { ways: watch::channel(Arc::new(ways)).1 }
     }
 
     /// No ways, and none to come: what an input holds when it will send no more.
@@ -55,9 +105,9 @@ impl Fanout {
         let mut ways = self.ways.clone();
         loop {
             let now = Arc::clone(&ways.borrow_and_update());
-            if !now.is_empty() {
+            if !now.ways.is_empty() {
                 let all_have_room = async {
-                    for way in &*now {
+                    for way in &now.ways {
                         drop(way.chunks.reserve().await.map_err(|_| Closed)?);
                     }
                     Ok(())
@@ -72,21 +122,25 @@ impl Fanout {
         }
     }
 
-    /// Hands the chunk to every output, waiting while one of them has no room. An output that is taken away meanwhile gets
-    /// none; if that leaves nobody, the receipt reports that the chunk is not settled.
+    /// Hands to every output what it gets of the chunk, waiting while one of them has no room. What each gets is settled
+    /// before the first one has it: a change meanwhile is for the next chunk. An output that is taken away meanwhile gets
+    /// nothing; if that leaves nobody, the receipt reports that the chunk is not settled.
     ///
     /// # Errors
     /// [`Closed`] when an output no longer takes events; the chunk's receipt then reports that it is not settled.
     pub async fn send(&self, chunk: Chunk) -> Result<(), Closed> {
         let mut ways = self.ways.clone();
-        let outputs: Vec<Arc<str>> = ways.borrow().iter().map(|way| Arc::clone(&way.output)).collect();
-        if outputs.is_empty() {
+        let now = Arc::clone(&ways.borrow());
+        if now.ways.is_empty() {
             return Err(Closed);
         }
-        let mut taken = false;
-        for output in outputs {
+        let parts = part(&now, &chunk).await;
+        // The way that no longer leads anywhere must not be held while this waits.
+        drop(now);
+        let mut taken = parts.is_empty();
+        for (output, part) in parts {
             if let Some(room) = room_at(&mut ways, &output).await? {
-                room.send(chunk.clone());
+                room.send(part);
                 taken = true;
             }
         }
@@ -97,14 +151,63 @@ impl Fanout {
     }
 }
 
+/// What each output gets of a chunk; those that get nothing are left out.
+async fn part(ways: &Ways, chunk: &Chunk) -> Vec<(Arc<str>, Chunk)> {
+    let plan = ways.plan();
+    let whole = |route: &Route| Chunk { form: Form::AsRead(route.tail.clone()), ..chunk.clone() };
+    if !plan.looks_at_events() {
+        return plan.routes.iter().map(|route| (Arc::clone(&route.output), whole(route))).collect();
+    }
+    let outcome = shape(&plan, chunk, &ways.host).await;
+    count(&outcome, &ways.counters, chunk);
+    let given = |(route, made): (&Arc<Route>, Made)| {
+        let part = match made {
+            Made::Nothing => return None,
+            Made::All => whole(route),
+            Made::Events { data, rejected } => Chunk {
+                data: data.into(),
+                framing: Framing::Lines,
+                form: Form::Events(rejected.into()),
+                ..chunk.clone()
+            },
+        };
+        Some((Arc::clone(&route.output), part))
+    };
+    plan.routes.iter().zip(outcome.made).filter_map(given).collect()
+}
+
+/// Looks at every event. Others of the same thread have their turn in between.
+async fn shape(plan: &Plan, chunk: &Chunk, host: &str) -> Outcome {
+    let mut stage = Stage::new(plan, chunk, host);
+    while stage.take(MESSAGES_AT_ONCE) {
+        tokio::task::yield_now().await;
+    }
+    stage.finish()
+}
+
+fn count(outcome: &Outcome, counters: &InputCounters, chunk: &Chunk) {
+    let Outcome { gone, failures, .. } = outcome;
+    counters.filtered.add(gone.filtered);
+    counters.pipeline_failed.add(gone.pipeline_failed);
+    counters.unrouted.add(gone.unrouted);
+    let input = &*chunk.input;
+    for Failure { what, then, events, why } in failures {
+        tracing::warn!(input, events, error = why, "{what} failed on events: {then}");
+    }
+    if gone.unrouted > 0 {
+        let events = gone.unrouted;
+        tracing::warn!(input, events, "no output takes these events (`where` of all holds for none): they are dropped");
+    }
+}
+
 /// Waits for room at an output, wherever the way to it leads meanwhile; nothing when there is no way to it any more.
 /// The way that no longer leads there is let go of at once: its old end waits for that.
 async fn room_at(
-    ways: &mut watch::Receiver<Arc<[Way]>>,
+    ways: &mut watch::Receiver<Arc<Ways>>,
     output: &str,
 ) -> Result<Option<mpsc::OwnedPermit<Chunk>>, Closed> {
     loop {
-        let way = ways.borrow_and_update().iter().find(|way| *way.output == *output).cloned();
+        let way = ways.borrow_and_update().ways.iter().find(|way| **way.output() == *output).cloned();
         let Some(Way { chunks, .. }) = way else { return Ok(None) };
         tokio::select! {
             biased;
@@ -122,7 +225,7 @@ mod tests {
     use futures_now::now_or_never;
 
     use super::*;
-    use crate::chunk::{Codec, Framing, Receipt};
+    use crate::chunk::{Codec, Receipt};
 
     /// Polls once.
     mod futures_now {
@@ -149,6 +252,7 @@ mod tests {
             read_at_ms: 0,
             data: Bytes::from_static(text.as_bytes()),
             framing: Framing::Lines,
+            form: Form::default(),
             receipt: Receipt::new(move |ok| ear.lock().unwrap().push(ok)),
         };
         (chunk, heard)
@@ -156,7 +260,11 @@ mod tests {
 
     fn way(output: &str) -> (Way, mpsc::Receiver<Chunk>) {
         let (chunks, incoming) = mpsc::channel(1);
-        (Way { output: output.into(), chunks }, incoming)
+        (Way::plain(output, chunks), incoming)
+    }
+
+    fn all<const N: usize>(ways: [Way; N]) -> Arc<Ways> {
+        Arc::new(Ways { ways: ways.into(), ..Ways::default() })
     }
 
     fn take(incoming: &mut mpsc::Receiver<Chunk>) -> Bytes {
@@ -189,7 +297,7 @@ mod tests {
     #[tokio::test]
     async fn a_chunk_that_waits_follows_an_output_that_is_replaced_and_frees_the_old_one() {
         let ((old, mut to_old), (new, mut to_new), (b, mut to_b)) = (way("a"), way("a"), way("b"));
-        let (ways, follow) = watch::channel(Arc::from([old, b.clone()]));
+        let (ways, follow) = watch::channel(all([old, b.clone()]));
         let fanout = Fanout::new(follow);
         fanout.send(chunk("1\n").0).await.unwrap();
         take(&mut to_b);
@@ -199,7 +307,7 @@ mod tests {
             async move { fanout.send(second).await }
         });
         assert!(now_or_never(&mut sending).is_none(), "the old one is full");
-        ways.send_replace(Arc::from([new, b]));
+        ways.send_replace(all([new, b]));
         sending.await.unwrap().unwrap();
         assert_eq!(take(&mut to_new), "2\n");
         assert_eq!(take(&mut to_b), "2\n");
@@ -211,27 +319,27 @@ mod tests {
     #[tokio::test]
     async fn a_chunk_whose_last_output_is_taken_away_is_not_settled() {
         let (a, _to_a) = way("a");
-        let (ways, follow) = watch::channel(Arc::from([a]));
+        let (ways, follow) = watch::channel(all([a]));
         let fanout = Fanout::new(follow);
         fanout.send(chunk("1\n").0).await.unwrap();
         let (second, heard) = chunk("2\n");
         let sending = fanout.send(second);
         tokio::pin!(sending);
         assert!(now_or_never(&mut sending).is_none());
-        ways.send_replace(Arc::from([]));
+        ways.send_replace(all([]));
         sending.await.unwrap();
         assert_eq!(*heard.lock().unwrap(), [false]);
     }
 
     #[tokio::test]
     async fn without_outputs_there_is_no_room_until_one_comes() {
-        let (ways, follow) = watch::channel(Arc::from([]));
+        let (ways, follow) = watch::channel(all([]));
         let fanout = Fanout::new(follow);
         assert!(now_or_never(fanout.room()).is_none());
         let (a, _to_a) = way("a");
-        ways.send_replace(Arc::from([a]));
+        ways.send_replace(all([a]));
         fanout.room().await.unwrap();
-        ways.send_replace(Arc::from([]));
+        ways.send_replace(all([]));
         drop(ways);
         assert!(fanout.room().await.is_err());
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millpond::backlog::{Content, info_of};
-use millpond::chunk::{Chunk, Codec, Framing, Receipt};
+use millpond::chunk::{Chunk, Codec, Form, Framing, Receipt};
 use millpond::codec::{EventWriter, escape};
 use millpond::inputs::lines::take_lines;
 use millpond_kinesis::aws::body;
@@ -151,6 +151,7 @@ fn chunk() -> Chunk {
         read_at_ms: 1_790_000_000_000,
         data: Bytes::from(text()),
         framing: Framing::Lines,
+        form: Form::default(),
         receipt: Receipt::new(|_| {}),
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millpond::backlog::info_of;
-use millpond::chunk::{Chunk, Codec, Framing, Receipt};
+use millpond::chunk::{Chunk, Codec, Form, Framing, Receipt};
 use millpond::codec::EventWriter;
 use millpond_kinesis::{Batcher, BatcherOptions, COMPRESSION_LEVEL_DEFAULT, Sealed};
 use millpond_queue::{Fs, Options, Queue};
@@ -40,6 +40,7 @@ impl Saved {
             read_at_ms: 1_790_000_000_000,
             data: bench.corpus.text.clone().into(),
             framing: Framing::Lines,
+            form: Form::default(),
             receipt: Receipt::new(|_| {}),
         };
         let writer = EventWriter::new(&chunk, "edge");

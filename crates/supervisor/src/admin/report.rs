@@ -3,12 +3,13 @@
 use millpond_queue::{DropReason, Stats};
 
 use super::status::{
-    ConfigStatus, Drain, FailureStatus, Held, InputStatus, OutputStatus, QueueStatus, RunningStatus, Status,
+    ConfigStatus, Drain, FailureStatus, Held, InputStatus, OutputStatus, PipelineStatus, QueueStatus, RunningStatus, Status,
 };
 use crate::clock;
 use crate::driver::policy_name;
 use crate::moment::{InputMoment, Moment, OutputMoment, oldest_age};
 use crate::output_state::{Condition, OutputState};
+use crate::processing::PipelineCounters;
 use crate::registry::{InputStage, Registry, RunningOutput, Stage};
 
 /// Why the forwarder is not ready: one sentence for each reason, none when it is.
@@ -48,11 +49,24 @@ impl Status {
                 last_refused: reloads.is_refused(),
             },
             inputs: moment.inputs.iter().map(InputStatus::new).collect(),
+            pipelines: registry.pipelines().iter().map(|(name, counters)| PipelineStatus::new(name, counters)).collect(),
             outputs: moment
                 .outputs
                 .iter()
                 .map(|output| OutputStatus::new(output, moment, &mut drained))
                 .collect(),
+        }
+    }
+}
+
+impl PipelineStatus {
+    fn new(name: &str, counters: &PipelineCounters) -> Self {
+        Self {
+            name: name.to_owned(),
+            received_events: counters.received.get(),
+            made_events: counters.made.get(),
+            filtered_events: counters.filtered.get(),
+            failed_events: counters.failed.get(),
         }
     }
 }
@@ -75,6 +89,9 @@ impl InputStatus {
             read_errors: counters.read_errors.get(),
             lost_bytes: counters.bytes_lost.get(),
             files: (entry.kind == "file").then(|| counters.files.get()),
+            filtered_events: counters.filtered.get(),
+            pipeline_failed_events: counters.pipeline_failed.get(),
+            unrouted_events: counters.unrouted.get(),
         }
     }
 }
@@ -155,6 +172,7 @@ impl RunningStatus {
             delivered_events: counters.delivered_events.get(),
             delivered_bytes: counters.delivered_bytes.get(),
             duplicate_events: counters.repeated_events.get(),
+            filtered_events: counters.filtered.get(),
             dropped_events: dropped.into_iter().map(|(reason, events)| (reason.to_owned(), events)).collect(),
             dead_letter_events: doing.dead_letters,
             queue: match (&doing.queue, queue) {

@@ -27,8 +27,26 @@ pub struct Status {
     pub config: ConfigStatus,
     /// The inputs, by id.
     pub inputs: Vec<InputStatus>,
+    /// The pipelines that are or were in use, by name.
+    #[serde(default)]
+    pub pipelines: Vec<PipelineStatus>,
     /// The outputs, by id.
     pub outputs: Vec<OutputStatus>,
+}
+
+/// A pipeline. Counts are since the start, of all places where it is used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PipelineStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Events that it was given.
+    pub received_events: u64,
+    /// Events that have come out of it.
+    pub made_events: u64,
+    /// Events that it has aborted on.
+    pub filtered_events: u64,
+    /// Events that it has failed on.
+    pub failed_events: u64,
 }
 
 /// The configuration that runs.
@@ -69,6 +87,15 @@ pub struct InputStatus {
     pub lost_bytes: u64,
     /// Files known now; only for files.
     pub files: Option<u64>,
+    /// Events that its pipeline has aborted on.
+    #[serde(default)]
+    pub filtered_events: u64,
+    /// Events that its pipeline has failed on and that were dropped.
+    #[serde(default)]
+    pub pipeline_failed_events: u64,
+    /// Events that no output takes.
+    #[serde(default)]
+    pub unrouted_events: u64,
 }
 
 /// An output.
@@ -127,6 +154,9 @@ pub struct RunningStatus {
     pub delivered_bytes: u64,
     /// Events sent again although they may have arrived.
     pub duplicate_events: u64,
+    /// Events that its pipeline has aborted on.
+    #[serde(default)]
+    pub filtered_events: u64,
     /// Events dropped by a policy, by reason.
     pub dropped_events: BTreeMap<String, u64>,
     /// Events in the dead letters now; nothing if that is not known.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::answer::{self, Answer};
 use super::control::{find, gone};
-use crate::chunk::{Chunk, Codec, Fate, Fates, Framing, Receipt};
+use crate::chunk::{Chunk, Codec, Fate, Fates, Form, Framing, Receipt};
 use crate::clock;
 use crate::output_state::{Condition, OutputState};
 use crate::registry::{Registry, RunningOutput};
@@ -138,6 +138,7 @@ fn chunk(test_id: &str, events: u32) -> impl FnOnce(Receipt) -> Chunk {
         read_at_ms: now_ms,
         data,
         framing: Framing::Lines,
+        form: Form::default(),
         receipt,
     }
 }

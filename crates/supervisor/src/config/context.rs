@@ -9,6 +9,7 @@ use super::secrets::Secrets;
 use super::tree::Position;
 use super::units::Fault;
 use super::variables::{self, Filled, Sources};
+use crate::processing::program::Complaint;
 
 /// Longest part of a value or key that is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
@@ -21,7 +22,9 @@ const FINDINGS_MAX: usize = 200;
 
 /// What reading a file needs beside the file, and what it found.
 pub(super) struct Context<'a> {
-    file: &'a str,
+    pub(super) file: &'a str,
+    /// The text of the file.
+    pub(super) source: &'a str,
     /// Absolute directory of the file, which relative paths start from.
     pub(super) directory: &'a Path,
     pub(super) environment: &'a Environment,
@@ -33,9 +36,14 @@ pub(super) struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// `file` is what findings call the file.
-    pub(super) fn new(file: &'a str, directory: &'a Path, environment: &'a Environment) -> Self {
+    pub(super) fn new(
+        file: &'a str,
+        source: &'a str,
+        directory: &'a Path,
+        environment: &'a Environment,
+    ) -> Self {
         let (problems, warnings) = (RefCell::default(), RefCell::default());
-        Self { file, directory, environment, secrets: OnceCell::new(), problems, warnings }
+        Self { file, source, directory, environment, secrets: OnceCell::new(), problems, warnings }
     }
 
     /// From now on `${secret:NAME}` stands for these.
@@ -63,6 +71,23 @@ impl<'a> Context<'a> {
     /// Reports something doubtful.
     pub(super) fn warning(&self, at: Position, key: &str, value: Option<&str>, fault: Fault) {
         self.warnings.borrow_mut().push(finding(self.file, Severity::Warning, at, key, value, fault));
+    }
+
+    /// Reports what VRL's compiler says of a program, at a place of the file that the program stands in.
+    pub(super) fn complain(
+        &self,
+        complaint: &Complaint,
+        is_problem: bool,
+        key: &str,
+        (file, at): (&str, Position),
+        excerpt: String,
+    ) {
+        let severity = if is_problem { Severity::Problem } else { Severity::Warning };
+        let said = if is_problem { "does not compile" } else { "is doubtful" };
+        let fault = Fault::new(format!("{said}: {}", complaint.message()), "");
+        let found = Finding { excerpt: Some(excerpt), ..finding(file, severity, at, key, None, fault) };
+        let list = if is_problem { &self.problems } else { &self.warnings };
+        list.borrow_mut().push(found);
     }
 
     /// Whether there are so many problems that it is no use to look for more.

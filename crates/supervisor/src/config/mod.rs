@@ -33,6 +33,7 @@ use context::Context;
 pub use findings::{Finding, Problems, Severity, Warning};
 pub use schema::schema;
 use units::Fault;
+pub(crate) use words::nearest as words_nearest;
 
 /// What a configuration takes from the process around it.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +59,8 @@ impl Environment {
 
 /// Reads and checks the configuration at `path`.
 ///
-/// Relative paths in it are taken from the directory of the file. Nothing but the file is read and nothing is written.
+/// Relative paths in it are taken from the directory of the file. Nothing but the file and the programs that it names is
+/// read, and nothing is written.
 ///
 /// # Errors
 /// Every problem of the file, in the order of its lines.
@@ -91,7 +93,7 @@ pub fn parse(
         }
         Err(error) => return Err(Problems::of_syntax(file, source, error)),
     };
-    let context = Context::new(file, directory, environment);
+    let context = Context::new(file, source, directory, environment);
     let config = read::config(&context, &root);
     let (problems, warnings) = context.into_findings();
     match config {

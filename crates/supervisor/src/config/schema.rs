@@ -82,6 +82,12 @@ fn kind(setting: &Setting) -> Value {
         Kind::Texts | Kind::Patterns => {
             json!({ "type": "array", "items": { "type": "string" }, "minItems": u8::from(required) })
         }
+        Kind::Program => json!({ "type": "string", "minLength": 1 }),
+        Kind::Events => json!({ "type": "array", "items": { "type": ["object", "string"] } }),
+        Kind::EventsOrByOutput => {
+            let events = json!({ "type": "array", "items": { "type": "object" } });
+            json!({ "anyOf": [events, { "type": "object", "additionalProperties": events }] })
+        }
         Kind::Section(inner) => group(inner),
         Kind::Sections(groups) => json!({
             "type": "object",

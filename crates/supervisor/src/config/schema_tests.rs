@@ -31,6 +31,14 @@ fn with(group: &Group, line: Option<String>) -> String {
     let [mut top, mut of_input, mut of_output] = [const { String::new() }; 3];
     match (group.name, line) {
         ("admin", None) => top = "admin: {}".to_owned(),
+        ("pipeline" | "test", line) => {
+            let line = line.unwrap_or_default();
+            let [of_pipeline, of_test] = if group.name == "test" { ["", &*line] } else { [&*line, ""] };
+            top = format!(
+                "pipelines:\n  p:\n    source: .\n    {of_pipeline}\n\
+                 tests:\n  t:\n    pipeline: p\n    given: []\n    expect: []\n    {of_test}"
+            );
+        }
         (_, None) => {}
         ("top", Some(line)) => top = line,
         ("admin", Some(line)) => top = format!("admin:\n  {line}"),
@@ -143,7 +151,9 @@ fn properties(group: &Group) -> Value {
         "tls" => input("http")["tls"]["properties"].clone(),
         "multiline" => input("file")["multiline"]["properties"].clone(),
         "kinesis" => output.clone(),
-        "secret" => schema["properties"]["secrets"]["additionalProperties"]["oneOf"][0]["properties"].clone(),
+        name @ ("secret" | "pipeline" | "test") => {
+            schema["properties"][format!("{name}s")]["additionalProperties"]["oneOf"][0]["properties"].clone()
+        }
         "partition_key" => output["partition_key"]["anyOf"][2]["properties"].clone(),
         name => output[name]["properties"].clone(),
     }
@@ -184,6 +194,6 @@ fn the_schema_says_ranges_and_defaults() {
     let max_line = &properties(&FILE)["max_line"];
     assert_eq!(max_line["default"], "1 MiB");
     assert!(max_line["description"].as_str().unwrap().ends_with("16 B – 64 MiB."), "{max_line}");
-    assert_eq!(properties(&KINESIS)["system_fields"]["enum"], serde_json::json!([[]]));
+    assert_eq!(properties(&KINESIS)["system_fields"]["default"], serde_json::json!(["cribl_pipe"]));
     assert_eq!(properties(&FILE)["type"]["const"], "file");
 }

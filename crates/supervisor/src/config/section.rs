@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::context::Context;
+use super::read::processing;
 use super::settings::{Default, Group, Kind, Setting};
 use super::tree::{Entry, Node, Position, Value};
 use super::units::{Fault, Period, Size};
 use super::values::{self, Scalar};
 use super::words::{Words, nearest, not_yet, read_word};
 use super::{names, settings};
+use crate::processing::complaint::Surroundings;
+use crate::processing::{Program, Role};
 
 /// A section of the file, checked against the declaration of its settings as far as keys go.
 pub(super) struct Section<'a> {
@@ -118,7 +121,8 @@ impl<'a> Section<'a> {
         Fault::new(format!("is no setting {place}"), remedy)
     }
 
-    fn path_of(&self, key: &str) -> String {
+    /// The path of a key.
+    pub(super) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
@@ -151,6 +155,11 @@ impl<'a> Section<'a> {
     pub(super) fn problem(&self, key: &str, fault: Fault) {
         let (at, value) = self.place(key);
         self.context.problem(at, &self.path_of(key), value, fault);
+    }
+
+    /// Reports a problem with the section as a whole.
+    pub(super) fn problem_of_itself(&self, fault: Fault) {
+        self.context.problem(self.at, &self.path, None, fault);
     }
 
     /// Reports something doubtful about the value of a key.
@@ -300,6 +309,47 @@ impl<'a> Section<'a> {
             })
         };
         items.iter().enumerate().filter_map(item).collect()
+    }
+
+    /// What a key holds, if it is there.
+    pub(super) fn node(&self, key: &str) -> Option<&'a Node> {
+        self.entry(key).map(|entry| &entry.node)
+    }
+
+    /// The items of a list; one that is missing and required, and what is no list, is reported.
+    pub(super) fn list(&self, key: &str) -> Option<&'a [Node]> {
+        let setting = self.setting(key);
+        let Some(node) = self.node(key) else {
+            if setting.default == Default::Required {
+                self.missing(setting);
+            }
+            return None;
+        };
+        if let Value::List(items) = &*node.value {
+            return Some(items);
+        }
+        self.problem(key, Fault::new("is not a list", format!("write `{}`", values::example(setting))));
+        None
+    }
+
+    /// A program, compiled. It is taken as it stands in the file: `${…}` means nothing in it.
+    pub(super) fn program(&self, key: &str, role: Role) -> Option<Program> {
+        let setting = self.setting(key);
+        let node = self.node(key)?;
+        let Value::Scalar { text, .. } = &*node.value else {
+            let remedy = format!("write `{key}: |` and the program below it, further to the right");
+            self.problem(key, Fault::new(format!("is not {}", values::noun(setting)), remedy));
+            return None;
+        };
+        let path = self.path_of(key);
+        let name = format!("{path} ({})", self.context.file);
+        let around = match processing::lines_of(self.context.source, node.at, text) {
+            Some(lines) => {
+                Surroundings { name: self.context.file, text: self.context.source, lines }
+            }
+            None => Surroundings::itself(&name, text),
+        };
+        processing::compile(self.context, &path, role, text, &around, (self.context.file, node.at))
     }
 
     /// A section within this one; without any of its keys if it is not there or no section.

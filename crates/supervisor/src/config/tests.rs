@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::checked::*;
 use super::*;
+use crate::processing::SystemFields;
 
 /// Variables and name of the environment in all of these tests.
 fn environment() -> Environment {
@@ -76,6 +77,7 @@ fn the_least_that_a_file_must_hold() {
             id: "app".into(),
             codec: Default::default(),
             max_line: 1 << 20,
+            pipeline: None,
             kind: InputKind::Stdin,
         }],
         outputs: vec![Output {
@@ -84,6 +86,11 @@ fn the_least_that_a_file_must_hold() {
             tags: vec![],
             active: true,
             inputs: None,
+            route: Route {
+                name: "main".into(),
+                system_fields: SystemFields::choose(&["cribl_pipe".to_owned()]).0,
+                ..Route::default()
+            },
             adopt: Vec::new(),
             stream_name: "logs".into(),
             region: "eu-west-1".into(),
@@ -127,6 +134,8 @@ fn the_least_that_a_file_must_hold() {
             oversize: Oversize::DeadLetter,
             dead_letters_bytes_max: 256 << 20,
         }],
+        pipelines: Vec::new(),
+        tests: Vec::new(),
     };
     assert_eq!(config, expected);
 }
@@ -142,6 +151,7 @@ fn a_file_input() {
         id: "app".into(),
         codec: crate::chunk::Codec::Json,
         max_line: 64 << 10,
+        pipeline: None,
         kind: InputKind::File(FileInput {
             include: vec!["/var/log/*.log".into(), "/etc/millpond/x.log".into()],
             exclude: vec!["**/*.gz".into()],

@@ -170,6 +170,8 @@ pub(super) fn noun(setting: &Setting) -> &'static str {
         Kind::Word(_) | Kind::WordOrSection(..) => "a word",
         Kind::Path => "a path",
         Kind::Texts | Kind::Patterns => "text",
+        Kind::Program => "a program",
+        Kind::Events | Kind::EventsOrByOutput => "a list of events",
         Kind::Section(_) | Kind::Sections(_) => "a section",
     }
 }
@@ -192,6 +194,8 @@ pub(super) fn example(setting: &Setting) -> Cow<'static, str> {
         Kind::Path => "/var/lib/millpond".into(),
         Kind::Texts => "[one, two]".into(),
         Kind::Patterns => "[\"/var/log/app/*.log\"]".into(),
+        Kind::Program => ".a = 1".into(),
+        Kind::Events | Kind::EventsOrByOutput => "[{ level: info }]".into(),
         Kind::Section(_) | Kind::Sections(_) => "{}".into(),
     }
 }
@@ -212,7 +216,9 @@ pub(super) fn range(setting: &Setting) -> Option<String> {
         Kind::Word(words) => {
             Some(words().iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" · "))
         }
-        Kind::Texts | Kind::Patterns => Some("a list".to_owned()),
+        Kind::Texts | Kind::Patterns | Kind::Events => Some("a list".to_owned()),
+        Kind::EventsOrByOutput => Some("a list, or lists by output".to_owned()),
+        Kind::Program => Some("VRL".to_owned()),
         Kind::Section(_) | Kind::Sections(_) => Some("a section".to_owned()),
         Kind::Text(..) | Kind::Path | Kind::WordOrSection(..) => None,
     }

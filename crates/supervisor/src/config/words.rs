@@ -3,6 +3,7 @@
 use super::checked::{Backpressure, DatagramFraming, OnFull, Oversize, ReadFrom, StreamFraming};
 use super::units::Fault;
 use crate::chunk::Codec;
+use crate::processing::OnError;
 
 /// Something that is written as one of a few words.
 pub(super) trait Words: Copy + 'static {
@@ -48,7 +49,7 @@ fn one_of(words: &[&str]) -> String {
 }
 
 /// The candidate that was probably meant, if one is close enough.
-pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const CHARS_MAX: usize = 64;
     if text.len() > CHARS_MAX {
         return None;
@@ -83,6 +84,11 @@ impl Words for Backpressure {
 impl Words for OnFull {
     const WORDS: &'static [(&'static str, Self)] =
         &[("block", Self::Block), ("drop", Self::Drop), ("drop_oldest", Self::DropOldest)];
+}
+
+impl Words for OnError {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("pass", Self::Pass), ("dead_letter", Self::DeadLetter), ("drop", Self::Drop)];
 }
 
 impl Words for Oversize {

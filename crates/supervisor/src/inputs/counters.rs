@@ -56,6 +56,12 @@ pub struct InputCounters {
     pub datagrams_dropped: Count,
     /// Events of inputs without acknowledgement that were read, and are neither delivered nor durable.
     pub events_lost: Count,
+    /// Events that the input's pipeline has aborted on.
+    pub filtered: Count,
+    /// Events that the input's pipeline has failed on and that were dropped (`on_error: drop`).
+    pub pipeline_failed: Count,
+    /// Events that no output takes (`where`).
+    pub unrouted: Count,
     /// Requests by what became of them.
     pub requests: RequestCounters,
     /// Chunks handed over and neither delivered nor durable yet (gauge).

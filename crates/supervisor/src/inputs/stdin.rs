@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::lines::take_lines;
 use super::{InputContext, InputError};
-use crate::chunk::{Chunk, Framing, Receipt};
+use crate::chunk::{Chunk, Form, Framing, Receipt};
 use crate::ways::{Closed, Fanout};
 
 /// Bytes of one read.
@@ -184,6 +184,7 @@ impl Stdin {
             read_at_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
             data: Bytes::from(taken.data),
             framing: Framing::Lines,
+            form: Form::default(),
             receipt,
         };
         self.ctx.out.send(chunk).await
@@ -250,7 +251,7 @@ mod tests {
             input: "in".into(),
             codec: Codec::Text,
             max_line,
-            out: Fanout::fixed([Way { output: "main".into(), chunks: tx }]),
+            out: Fanout::fixed([Way::plain("main", tx)]),
             stop: stopped,
             counters: Arc::clone(&counters),
             started: crate::inputs::Started::new().0,

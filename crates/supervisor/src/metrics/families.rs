@@ -8,6 +8,7 @@ use super::read::Read;
 
 mod inputs;
 mod outputs;
+mod pipelines;
 mod process;
 mod queues;
 mod sockets;
@@ -22,10 +23,11 @@ pub struct Part {
 }
 
 /// All metrics.
-pub static PARTS: [Part; 5] = [
+pub static PARTS: [Part; 6] = [
     Part { name: "process", families: process::FAMILIES },
     Part { name: "inputs", families: inputs::FAMILIES },
     Part { name: "sockets", families: sockets::FAMILIES },
+    Part { name: "pipelines", families: pipelines::FAMILIES },
     Part { name: "outputs", families: outputs::FAMILIES },
     Part { name: "queues", families: queues::FAMILIES },
 ];

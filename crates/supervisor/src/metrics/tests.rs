@@ -18,6 +18,7 @@ use crate::forwarder::{Forwarder, Policy};
 use crate::inputs::InputCounters;
 use crate::moment::{Doing, InputMoment, Moment, OutputMoment};
 use crate::output_state::{Condition, OutputState, Publisher};
+use crate::processing::PipelineCounters;
 use crate::puts::{APIS, OUTCOMES};
 use crate::registry::{InputStage, OutputEntry, Registry, RunningOutput, Stage};
 
@@ -79,6 +80,9 @@ fn input_counters(numbers: &mut Numbers) -> InputCounters {
         not_utf8,
         datagrams_dropped,
         events_lost,
+        filtered,
+        pipeline_failed,
+        unrouted,
         requests: _,
         chunks_in_flight,
     } = &counters;
@@ -108,6 +112,9 @@ fn input_counters(numbers: &mut Numbers) -> InputCounters {
         not_utf8,
         datagrams_dropped,
         events_lost,
+        filtered,
+        pipeline_failed,
+        unrouted,
         chunks_in_flight,
     ];
     all.into_iter().for_each(|counter| counter.set(numbers.next()));
@@ -132,6 +139,9 @@ fn output_counters(numbers: &mut Numbers) -> OutputCounters {
         dropped_queue_full,
         dropped_oldest,
         expired,
+        filtered,
+        pipeline_failed,
+        route_failures,
         dropped_oversize,
         truncated,
         abandoned_events,
@@ -150,6 +160,9 @@ fn output_counters(numbers: &mut Numbers) -> OutputCounters {
         dropped_queue_full,
         dropped_oldest,
         expired,
+        filtered,
+        pipeline_failed,
+        route_failures,
         dropped_oversize,
         truncated,
         abandoned_events,
@@ -262,6 +275,9 @@ fn moment() -> Moment {
     let held_back = Arc::new(Counter::default());
     held_back.add(numbers.next());
     registry.enter_log(held_back);
+    let pipeline = registry.pipeline(&"tidy".into());
+    let PipelineCounters { received, made, filtered, failed } = &*pipeline;
+    numbers.add(&[received, made, filtered, failed]);
     registry.reloads().succeeded.add(numbers.next());
     registry.reloads().refuse();
     Moment { registry, stage: Stage::Running, at: Instant::now(), inputs, outputs }

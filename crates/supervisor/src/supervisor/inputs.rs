@@ -12,7 +12,7 @@ use super::parts::{Happened, Tasks};
 use crate::config::checked::Input;
 use crate::inputs::{self, Count, InputCounters, InputError, Started};
 use crate::registry::{InputEntry, InputStage, Registry, Stage};
-use crate::ways::{Fanout, Way};
+use crate::ways::{Fanout, Ways};
 
 /// Bounds of the delay before an input that has failed is started again; it doubles each time.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ struct Running {
     /// Tells this one from those before it under the same id.
     number: u64,
     stop: watch::Sender<bool>,
-    ways: watch::Sender<Arc<[Way]>>,
+    ways: watch::Sender<Arc<Ways>>,
     /// It may send chunks still.
     sends: bool,
     entry: Arc<InputEntry>,
@@ -81,14 +81,14 @@ impl Inputs {
         }
         for (id, slot) in &mut self.slots {
             let wants = wanted.remove(id);
-            if slot.wanted != wants {
+            if !same(slot.wanted.as_deref(), wants.as_deref()) {
                 slot.is_over = false;
                 slot.failures = 0;
                 slot.give_up_retry();
             }
             slot.wanted = wants;
             if let Some(running) = &slot.running
-                && slot.wanted.as_ref() != Some(&running.settings)
+                && !same(slot.wanted.as_deref(), Some(&running.settings))
             {
                 tracing::info!(
                     input = &**id,
@@ -141,7 +141,7 @@ impl Inputs {
         &mut self,
         id: &Arc<str>,
         data_dir: &Path,
-        ways: Vec<Way>,
+        ways: Ways,
         tasks: &mut Tasks,
     ) -> Result<(), InputError> {
         let Some(slot) = self.slots.get_mut(id).filter(|slot| slot.running.is_none()) else { return Ok(()) };
@@ -150,7 +150,8 @@ impl Inputs {
         self.next_number += 1;
         let entry = self.registry.enter_input(&settings, Arc::clone(&slot.counters));
         let (stop, follow_stop) = watch::channel(false);
-        let (ways, follow_ways) = watch::channel(Arc::from(ways));
+        let ways = Ways { counters: Arc::clone(&slot.counters), ..ways };
+        let (ways, follow_ways) = watch::channel(Arc::new(ways));
         let (started, mut hear) = Started::new();
         let fanout = Fanout::new(follow_ways);
         let counters = Arc::clone(&slot.counters);
@@ -186,7 +187,7 @@ impl Inputs {
     pub(super) fn on_sends_no_more(&mut self, id: &str, number: u64) {
         let Some(running) = self.running(id, number) else { return };
         running.sends = false;
-        running.ways.send_replace(Arc::from([]));
+        running.ways.send_replace(Arc::default());
     }
 
     /// The input has ended as it should.
@@ -247,17 +248,14 @@ impl Inputs {
     }
 
     /// Gives every input that sends its ways anew.
-    pub(super) fn set_ways(&self, ways: impl Fn(&str) -> Vec<Way>) {
+    pub(super) fn set_ways(&self, ways: impl Fn(&str) -> Ways) {
         for (id, slot) in &self.slots {
             let Some(running) = slot.running.as_ref().filter(|running| running.sends) else { continue };
-            let new = ways(id);
+            let new = Ways { counters: Arc::clone(&slot.counters), ..ways(id) };
             running.ways.send_if_modified(|old| {
-                let is_same = |(old, new): (&Way, &Way)| {
-                    old.output == new.output && old.chunks.same_channel(&new.chunks)
-                };
-                let same = old.len() == new.len() && old.iter().zip(&new).all(is_same);
+                let same = old.is_like(&new);
                 if !same {
-                    *old = Arc::from(new);
+                    *old = Arc::new(new);
                 }
                 !same
             });
@@ -266,6 +264,14 @@ impl Inputs {
 
     pub(super) fn say_totals(&self, when: &str) {
         self.slots.iter().for_each(|(input, slot)| slot.say_totals(input, when));
+    }
+}
+
+/// Would both run alike?
+fn same(one: Option<&Input>, other: Option<&Input>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.runs_like(other),
+        (one, other) => one.is_none() && other.is_none(),
     }
 }
 
@@ -286,6 +292,9 @@ impl Slot {
             bytes = counters.bytes.get(),
             lines_cut = counters.lines_cut.get(),
             unparsed = more_than_0(&counters.unparsed),
+            filtered = more_than_0(&counters.filtered),
+            pipeline_failed = more_than_0(&counters.pipeline_failed),
+            unrouted = more_than_0(&counters.unrouted),
             datagrams_dropped = more_than_0(&counters.datagrams_dropped),
             events_lost = more_than_0(&counters.events_lost),
             "read {when}"

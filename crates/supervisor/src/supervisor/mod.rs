@@ -75,7 +75,7 @@ pub struct World {
 pub async fn run(config: Config, world: World) -> Result<(), RunError> {
     let World { source, mut signals, service, registry } = world;
     start_the_clock(&config);
-    let mut changes = ConfigWatch::start(&source.path);
+    let mut changes = ConfigWatch::start(&source.path, &config.program_files());
     let mut admin = Admin::start(&config, &registry)?;
     let mut parts = Parts::start(config, &registry, &service).await?;
     say_orphans(parts.config(), &[]);
@@ -160,6 +160,7 @@ async fn reload(parts: &mut Parts, source: &Source, changes: &mut ConfigWatch, w
     match reload::load(parts.config(), source).await {
         Ok((config, prepared)) => {
             let former = orphans::former_places(parts.config(), &config);
+            changes.follow(&config.program_files());
             parts.apply(config, prepared);
             reloads.reloads().succeed();
             say_orphans(parts.config(), &former);

@@ -14,13 +14,14 @@ use tokio::time::Instant;
 use super::parts::{Happened, Tasks};
 use super::reload::PreparedOutputs;
 use crate::chunk::Chunk;
-use crate::config::checked::Output;
+use crate::config::checked::{Config, Input, Output};
 use crate::counters::OutputCounters;
 use crate::dead_letters::DeadLetters;
 use crate::driver::{Leftovers, Phase};
 use crate::output::{self, OutputError, Prepared, Surroundings};
+use crate::processing::{Pipeline, Route, Shaping};
 use crate::registry::Registry;
-use crate::ways::Way;
+use crate::ways::{Way, Ways};
 
 /// One id.
 #[derive(Debug, Default)]
@@ -56,6 +57,7 @@ impl Slot {
             delivered_bytes = counters.delivered_bytes.get(),
             repeated = counters.repeated_events.get(),
             spooled_batches = counters.spooled_batches.get(),
+            filtered = counters.filtered.get(),
             dropped = counters.dropped(),
             dropped_oldest = counters.dropped_oldest.get(),
             expired = counters.expired.get(),
@@ -250,13 +252,33 @@ impl Outputs {
         self.slots.values_mut().for_each(|slot| slot.way = None);
     }
 
-    /// The ways from an input.
-    pub(super) fn ways(&self, input: &str) -> Vec<Way> {
-        let way = |(id, slot): (&Arc<str>, &Slot)| {
-            slot.wanted.as_ref().filter(|output| output.takes(input))?;
-            Some(Way { output: Arc::clone(id), chunks: slot.way.clone()? })
+    /// The ways from an input, in the order of the configuration.
+    pub(super) fn ways(&self, config: &Config, input: &str) -> Ways {
+        let Some(settings) = config.inputs.iter().find(|settings| settings.id == input) else {
+            return Ways::default();
         };
-        self.slots.iter().filter_map(way).collect()
+        let way = |wanted: &Output| {
+            let slot = self.slots.get(&*wanted.id)?;
+            slot.wanted.as_ref()?;
+            let route = self.route(settings, wanted, Arc::clone(&slot.counters));
+            Some(Way { route: Arc::new(route), chunks: slot.way.clone()? })
+        };
+        let takers = config.outputs.iter().filter(|output| output.active && output.takes(input));
+        Ways {
+            shaping: settings.pipeline.as_ref().map(|pipeline| self.shaping(pipeline)),
+            ways: takers.filter_map(way).collect(),
+            host: Arc::clone(&self.host),
+            ..Ways::default()
+        }
+    }
+
+    fn route(&self, input: &Input, output: &Output, counters: Arc<OutputCounters>) -> Route {
+        let shaping = output.route.pipeline.as_ref().map(|pipeline| self.shaping(pipeline));
+        Route { counters, shaping, ..Route::new(input, output, &self.host) }
+    }
+
+    fn shaping(&self, pipeline: &Arc<Pipeline>) -> Shaping {
+        Shaping { pipeline: Arc::clone(pipeline), counters: self.registry.pipeline(&pipeline.name) }
     }
 
     /// A number that grows with everything that outputs do.

@@ -77,7 +77,7 @@ impl Parts {
         parts.want(prepared);
         parts.start_outputs()?;
         for id in parts.inputs.to_start() {
-            let ways = parts.outputs.ways(&id);
+            let ways = parts.outputs.ways(&parts.config, &id);
             parts.inputs.start(&id, &parts.config.data_dir, ways, &mut parts.tasks)?;
         }
         registry.arrange(&parts.config);
@@ -184,8 +184,8 @@ impl Parts {
             self.fail(&error);
         }
         // A way that is gone must not be held by inputs while the output at its end waits for that.
-        let outputs = &self.outputs;
-        self.inputs.set_ways(|input| outputs.ways(input));
+        let (config, outputs) = (&self.config, &self.outputs);
+        self.inputs.set_ways(|input| outputs.ways(config, input));
         for id in self.inputs.to_start() {
             self.start_input(&id);
         }
@@ -210,7 +210,7 @@ impl Parts {
     }
 
     fn start_input(&mut self, id: &Arc<str>) {
-        let ways = self.outputs.ways(id);
+        let ways = self.outputs.ways(&self.config, id);
         if let Err(error) = self.inputs.start(id, &self.config.data_dir, ways, &mut self.tasks) {
             self.on_input_failed(id, &error);
         }

@@ -61,7 +61,11 @@ fn needs_restart(running: &Config, new: &Config) -> Option<&'static str> {
     if running.data_dir != new.data_dir {
         return Some("`data_dir` is another one");
     }
-    if stdin(running) != stdin(new) {
+    let same_stdin = match (stdin(running), stdin(new)) {
+        (Some(old), Some(new)) => old.runs_like(&new),
+        (old, new) => old.is_none() && new.is_none(),
+    };
+    if !same_stdin {
         return Some("the input that reads standard input is another one");
     }
     None

@@ -1,6 +1,8 @@
 //! Notices when the file of the configuration changes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
@@ -13,11 +15,12 @@ const SETTLE: Duration = Duration::from_millis(250);
 /// But not later than this after it began.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 
-/// Watches one file, by the directory that it is in: a new file may take its name.
+/// Watches the file of the configuration, and those of its programs, by the directories that they are in: a new file may
+/// take a name.
 pub(super) struct ConfigWatch {
-    path: PathBuf,
-    /// Its text when it was looked at last.
-    text: Option<Vec<u8>>,
+    files: Vec<PathBuf>,
+    /// Their texts when they were looked at last.
+    texts: Vec<Option<Vec<u8>>>,
     notices: mpsc::Receiver<()>,
     /// Something has happened to it: when it is read, and when at the latest.
     look_at: Option<(Instant, Instant)>,
@@ -26,9 +29,12 @@ pub(super) struct ConfigWatch {
 }
 
 impl ConfigWatch {
-    pub(super) fn start(path: &Path) -> Self {
+    /// `programs`: files that belong to the configuration at `path`, with what was read from them.
+    pub(super) fn start(path: &Path, programs: &[(PathBuf, Arc<str>)]) -> Self {
+        let files_of_programs = programs.iter().map(|(file, _)| file.clone());
+        let files: Vec<PathBuf> = [path.to_owned()].into_iter().chain(files_of_programs).collect();
         let (tell, notices) = mpsc::channel(1);
-        let watcher = watch(path, tell);
+        let watcher = watch(&files, tell);
         if let Err(error) = &watcher {
             tracing::warn!(
                 config = %path.display(),
@@ -37,17 +43,36 @@ impl ConfigWatch {
             );
         }
         let mut watch =
-            Self { path: path.to_owned(), text: None, notices, look_at: None, watcher: watcher.ok() };
+            Self { files, texts: Vec::new(), notices, look_at: None, watcher: watcher.ok() };
         watch.seen();
+        watch.knows(programs);
         watch
     }
 
-    /// What the file holds now is known.
-    pub(super) fn seen(&mut self) {
-        self.text = read(&self.path);
+    /// From now on these programs belong to the configuration. What has changed in them since they were read is told.
+    pub(super) fn follow(&mut self, programs: &[(PathBuf, Arc<str>)]) {
+        if self.files[1..].iter().eq(programs.iter().map(|(file, _)| file)) {
+            return self.knows(programs);
+        }
+        let text = self.texts.swap_remove(0);
+        *self = Self::start(&self.files.swap_remove(0), programs);
+        self.texts[0] = text;
+        // What has changed before this was watching is found by looking once.
+        let now = Instant::now();
+        self.look_at = Some((now, now));
     }
 
-    /// Waits until the file holds something else than what is known. May be given up at any time.
+    fn knows(&mut self, programs: &[(PathBuf, Arc<str>)]) {
+        let texts = programs.iter().map(|(_, text)| Some(text.as_bytes().to_vec()));
+        self.texts.splice(1.., texts);
+    }
+
+    /// What the files hold now is known.
+    pub(super) fn seen(&mut self) {
+        self.texts = self.files.iter().map(|file| read(file)).collect();
+    }
+
+    /// Waits until one of the files holds something else than what is known. May be given up at any time.
     pub(super) async fn changed(&mut self) {
         if self.watcher.is_none() {
             return std::future::pending().await;
@@ -66,9 +91,10 @@ impl ConfigWatch {
                 () = sleep_until(look_at) => {
                     self.look_at = None;
                     // A file that is not there was perhaps moved away to be replaced; that will be noticed as well.
-                    if let Some(text) = read(&self.path)
-                        && self.text.as_ref() != Some(&text)
-                    {
+                    let differs = |(file, known): (&PathBuf, &Option<Vec<u8>>)| {
+                        read(file).is_some_and(|text| known.as_ref() != Some(&text))
+                    };
+                    if self.files.iter().zip(&self.texts).any(differs) {
                         return;
                     }
                 }
@@ -93,18 +119,25 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-fn watch(path: &Path, tell: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
-    let path = std::path::absolute(path)?;
-    let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
-    // Behind a link, anything in either directory may mean another file: ConfigMaps change like that.
-    let target = std::fs::canonicalize(&path)?;
-    let is_link = target != path;
-    let name = path.file_name().map(ToOwned::to_owned);
+fn watch(files: &[PathBuf], tell: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
+    let mut directories = BTreeSet::new();
+    let mut names = Vec::new();
+    let mut is_link = false;
+    for file in files {
+        let path = std::path::absolute(file)?;
+        // Behind a link, anything in either directory may mean another file: ConfigMaps change like that.
+        let target = std::fs::canonicalize(&path)?;
+        is_link |= target != path;
+        for place in [&path, &target] {
+            directories.insert(place.parent().unwrap_or(Path::new("/")).to_owned());
+        }
+        names.extend(path.file_name().map(ToOwned::to_owned));
+    }
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let concerns = match &event {
             Ok(event) => {
-                is_change(event.kind)
-                    && (is_link || event.paths.iter().any(|path| path.file_name() == name.as_deref()))
+                let mut changed = event.paths.iter().filter_map(|path| path.file_name());
+                is_change(event.kind) && (is_link || changed.any(|name| names.iter().any(|own| own == name)))
             }
             // Events were lost: one of them may have been for this file.
             Err(_) => true,
@@ -114,9 +147,8 @@ fn watch(path: &Path, tell: mpsc::Sender<()>) -> notify::Result<RecommendedWatch
             tell.try_send(()).ok();
         }
     })?;
-    watcher.watch(&directory, RecursiveMode::NonRecursive)?;
-    if let Some(other) = target.parent().filter(|other| *other != directory) {
-        watcher.watch(other, RecursiveMode::NonRecursive)?;
+    for directory in directories {
+        watcher.watch(&directory, RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
 }
@@ -143,7 +175,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         std::fs::write(at("c.yaml"), "1").unwrap();
-        let mut watch = ConfigWatch::start(&at("c.yaml"));
+        let mut watch = ConfigWatch::start(&at("c.yaml"), &[]);
         std::fs::write(at("c.yaml"), "2").unwrap();
         wait(&mut watch).await;
         std::fs::write(at("new"), "3").unwrap();
@@ -156,11 +188,30 @@ mod tests {
         std::fs::write(at("v2/c.yaml"), "5").unwrap();
         std::os::unix::fs::symlink("v1", at("data")).unwrap();
         std::os::unix::fs::symlink("data/c.yaml", at("linked.yaml")).unwrap();
-        let mut watch = ConfigWatch::start(&at("linked.yaml"));
+        let mut watch = ConfigWatch::start(&at("linked.yaml"), &[]);
         std::os::unix::fs::symlink("v2", at("data.new")).unwrap();
         std::fs::rename(at("data.new"), at("data")).unwrap();
         wait(&mut watch).await;
-        assert_eq!(watch.text.as_deref(), Some(&b"5"[..]));
+        assert_eq!(watch.texts[0].as_deref(), Some(&b"5"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_belongs_to_it_is_watched_as_long_as_it_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let program = |name: &str| (at(&format!("programs/{name}.vrl")), "1".into());
+        std::fs::create_dir(at("programs")).unwrap();
+        for name in ["c.yaml", "programs/a.vrl", "programs/b.vrl"] {
+            std::fs::write(at(name), "1").unwrap();
+        }
+        let mut watch = ConfigWatch::start(&at("c.yaml"), &[program("a")]);
+        std::fs::write(at("programs/a.vrl"), "2").unwrap();
+        wait(&mut watch).await;
+        watch.follow(&[program("b")]);
+        std::fs::write(at("programs/a.vrl"), "3").unwrap();
+        assert!(tokio::time::timeout(SETTLE * 4, watch.changed()).await.is_err());
+        std::fs::write(at("programs/b.vrl"), "4").unwrap();
+        wait(&mut watch).await;
     }
 
     /// The loop that waits does other things in between.
@@ -169,7 +220,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("c.yaml");
         std::fs::write(&path, "1").unwrap();
-        let mut watch = ConfigWatch::start(&path);
+        let mut watch = ConfigWatch::start(&path, &[]);
         std::fs::write(&path, "2").unwrap();
         let until = Instant::now() + Duration::from_secs(60);
         while tokio::time::timeout(Duration::from_millis(20), watch.changed()).await.is_err() {
@@ -182,7 +233,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("c.yaml");
         std::fs::write(&path, "1").unwrap();
-        let mut watch = ConfigWatch::start(&path);
+        let mut watch = ConfigWatch::start(&path, &[]);
         std::fs::write(directory.path().join("other"), "x").unwrap();
         std::fs::write(&path, "1").unwrap();
         std::fs::read(&path).unwrap();

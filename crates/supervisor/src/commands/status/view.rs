@@ -9,8 +9,10 @@ use crate::terminal::line::{Line, wrap};
 use crate::terminal::table::Tone;
 
 mod inputs;
+mod pipelines;
 
 pub use inputs::inputs;
+pub use pipelines::pipelines;
 
 /// Where the facts of an output begin.
 const INDENT: usize = 11;
@@ -29,6 +31,7 @@ pub fn screen(status: &Status, width: usize) -> Vec<Line> {
     }
     lines.push(Line::default());
     lines.extend(inputs(&status.inputs, width));
+    lines.extend(pipelines(&status.pipelines, width));
     lines
 }
 
@@ -237,8 +240,12 @@ fn events(running: &RunningStatus) -> String {
         0 => String::new(),
         events => format!(", {} of them again", count(events)),
     };
+    let filtered = match running.filtered_events {
+        0 => String::new(),
+        events => format!(", {} filtered", count(events)),
+    };
     format!(
-        "since the start {} taken, {} ({}) delivered{repeated}",
+        "since the start {} taken, {} ({}) delivered{repeated}{filtered}",
         count(running.received_events),
         count(running.delivered_events),
         bytes(running.delivered_bytes)

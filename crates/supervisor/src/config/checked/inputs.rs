@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{HttpInput, SyslogInput, SyslogTransport, TcpInput, TlsFiles, UdpInput, UnixInput};
 use crate::chunk::Codec;
+use crate::processing::Pipeline;
 
 /// One input.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,8 +18,18 @@ pub struct Input {
     pub codec: Codec,
     /// Longest line in bytes; a longer one is cut and counted.
     pub max_line: usize,
+    /// Shapes its events before the outputs have them.
+    pub pipeline: Option<Arc<Pipeline>>,
     /// Where its lines come from.
     pub kind: InputKind,
+}
+
+impl Input {
+    /// Would the other one run exactly like this one? What is done to the events that it gives is not its own concern.
+    #[must_use]
+    pub fn runs_like(&self, other: &Self) -> bool {
+        Self { pipeline: None, ..self.clone() } == Self { pipeline: None, ..other.clone() }
+    }
 }
 
 /// Where an input's lines come from.

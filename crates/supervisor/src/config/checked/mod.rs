@@ -1,17 +1,20 @@
 //! What a configuration means once every value in it was found good.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use millpond_kinesis::aws::Secret;
 
 use super::secrets::SecretSource;
+use crate::processing::Pipeline;
 use crate::rate::DrainLimits;
 
 mod admin;
 mod inputs;
 mod listen;
 mod network;
+mod processing;
 
 pub use admin::Admin;
 pub use inputs::{FileInput, Input, InputKind, JournaldInput, MultilineSettings, ReadFrom};
@@ -20,6 +23,7 @@ pub use network::{
     DatagramFraming, StreamFraming, StreamSettings, SyslogInput, SyslogTransport, TcpInput, UdpInput,
     UnixInput, UnixSocket, Zone,
 };
+pub use processing::{Expected, Given, Route, Subject, Test};
 
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +38,19 @@ pub struct Config {
     pub inputs: Vec<Input>,
     /// Outputs in the order of the file; the inactive ones included.
     pub outputs: Vec<Output>,
+    /// Pipelines in the order of the file.
+    pub pipelines: Vec<Arc<Pipeline>>,
+    /// Tests in the order of the file.
+    pub tests: Vec<Test>,
+}
+
+impl Config {
+    /// The files that hold programs, with what was read from them.
+    #[must_use]
+    pub fn program_files(&self) -> Vec<(PathBuf, Arc<str>)> {
+        let file = |pipeline: &Arc<Pipeline>| Some((pipeline.file.clone()?, pipeline.program.source()));
+        self.pipelines.iter().filter_map(file).collect()
+    }
 }
 
 /// One output of type `kinesis`.
@@ -49,6 +66,8 @@ pub struct Output {
     pub active: bool,
     /// Ids of the inputs whose events it gets; `None`: of all.
     pub inputs: Option<Vec<String>>,
+    /// Which events of theirs, and what is done to them on the way.
+    pub route: Route,
     /// Ids of outputs of earlier configurations whose queues it drains.
     pub adopt: Vec<String>,
     /// The stream to put to.
@@ -105,13 +124,14 @@ impl Output {
     }
 
     /// Would the other one run exactly like this one? They may differ in what does not concern them while they run: whose
-    /// events they get, how they are described, what else is adopted.
+    /// events they get, what is done to these before, how they are described, what else is adopted.
     #[must_use]
     pub fn runs_like(&self, other: &Self) -> bool {
         let labels = |output: &Self| Self {
             description: String::new(),
             tags: Vec::new(),
             inputs: None,
+            route: Route::default(),
             adopt: Vec::new(),
             ..output.clone()
         };

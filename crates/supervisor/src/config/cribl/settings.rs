@@ -7,6 +7,8 @@ use super::surroundings::Surroundings;
 use super::write::Yaml;
 use crate::config::names;
 use crate::config::units::{Fault, Period, Size};
+use crate::processing::SystemFields;
+use crate::processing::system_fields::Useless;
 
 const KIB: u64 = 1 << 10;
 
@@ -77,9 +79,8 @@ fn report_what_has_no_counterpart(from: &Destination<'_>) {
         from.note("signatureVersion", Fault::new("has been retired by AWS", remedy));
     }
     if from.is_given("pipeline") {
-        let remedy =
-            "it is left out: events are sent as they come in, so do elsewhere what the pipeline does";
-        from.note("pipeline", Fault::new("is not carried over: this version has no pipelines", remedy));
+        let remedy = "write what it does in VRL under `pipelines`, and name that here: docs/pipelines.md has recipes";
+        from.note("pipeline", Fault::new("is not carried over: its functions are not in this file", remedy));
     }
     // Exports of Cribl's API repeat the id that the settings stand under.
     if from.plain_text("id").is_some_and(|id| id != from.id) {
@@ -166,23 +167,22 @@ fn format(from: &Destination<'_>) -> Format {
     Format { gzip, settings }
 }
 
-/// This version adds no system fields; in Cribl an event gets `cribl_pipe` where nothing else is said.
+/// The patterns, but for those that match no field of ours.
 fn system_fields(from: &Destination<'_>) -> Option<Yaml> {
     if !from.is_given("systemFields") {
         let fault = Fault::new(
-            "is not there, so that Cribl adds the field `cribl_pipe`; this version adds no system fields",
-            "see whether a consumer of the stream needs it",
+            "is not there, so that Cribl adds `cribl_pipe` to every event; here it is on those that a pipeline has shaped",
+            "see whether a consumer of the stream needs it on all",
         );
         from.note("systemFields", fault);
         return None;
     }
-    if from.texts("systemFields")?.is_empty() {
-        return Some(Yaml::List(Vec::new()));
+    let mut patterns = from.texts("systemFields")?;
+    let unknown = |(index, why)| (why == Useless::Unknown).then_some(index);
+    let useless: Vec<usize> = SystemFields::choose(&patterns).1.into_iter().filter_map(unknown).collect();
+    for index in useless.into_iter().rev() {
+        let what = format!("has `{}`, which is no system field here: it is left out", patterns.remove(index));
+        from.note("systemFields", Fault::new(what, "see whether a consumer of the stream needs it"));
     }
-    let fault = Fault::new(
-        "is not carried over: this version adds no system fields",
-        "see whether a consumer of the stream needs them",
-    );
-    from.note("systemFields", fault);
-    None
+    Some(Yaml::List(patterns.into_iter().map(Yaml::Text).collect()))
 }

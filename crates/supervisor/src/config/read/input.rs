@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::processing::Pipelines;
 use super::{listen, network};
 use crate::chunk::Codec;
 use crate::config::checked::{FileInput, Input, InputKind, JournaldInput, MultilineSettings};
@@ -35,7 +36,12 @@ pub(super) fn warn_of_patterns_read_twice(top: &Section<'_>, inputs: &[Input]) {
     }
 }
 
-pub(super) fn input(context: &Context<'_>, entry: &Entry, path: String) -> Option<Input> {
+pub(super) fn input(
+    context: &Context<'_>,
+    entry: &Entry,
+    path: String,
+    pipelines: &Pipelines,
+) -> Option<Input> {
     let group = input_group(context, &entry.node);
     let section = Section::open(context, group, path, entry.at, &entry.node)?;
     // Some inputs make JSON of what they read themselves.
@@ -55,7 +61,8 @@ pub(super) fn input(context: &Context<'_>, entry: &Entry, path: String) -> Optio
         name => unreachable!("inputs of type {name} are declared and not read"),
     };
     section.word::<InputType>("type")?;
-    Some(Input { id: entry.key.clone(), codec, max_line, kind })
+    let pipeline = pipelines.named(&section, "pipeline");
+    Some(Input { id: entry.key.clone(), codec, max_line, pipeline, kind })
 }
 
 fn file(section: &Section<'_>) -> InputKind {

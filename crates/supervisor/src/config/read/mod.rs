@@ -18,10 +18,12 @@ mod input;
 mod listen;
 mod network;
 mod output;
+pub(super) mod processing;
 mod queue;
 
 use input::{input, warn_of_patterns_read_twice};
 use output::output;
+use processing::Pipelines;
 
 /// Reads the whole file. What is wrong goes to the context; the result is good only if nothing went there.
 pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
@@ -29,17 +31,18 @@ pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
     context.set_secrets(secrets(context, &top));
     let data_dir = top.path("data_dir").unwrap_or_default();
     let shutdown_timeout = top.period("shutdown_timeout");
+    let pipelines = Pipelines::read(context, &top);
     let inputs: Vec<_> = top
         .by_id("inputs")
         .into_iter()
         .take_while(|_| !context.is_full())
-        .filter_map(|(entry, path)| input(context, entry, path))
+        .filter_map(|(entry, path)| input(context, entry, path, &pipelines))
         .collect();
     let outputs: Vec<_> = top
         .by_id("outputs")
         .into_iter()
         .take_while(|_| !context.is_full())
-        .filter_map(|(entry, path)| output(context, entry, path, &data_dir))
+        .filter_map(|(entry, path)| output(context, entry, path, &data_dir, &pipelines))
         .collect();
 
     let stdins = inputs.iter().filter(|input| input.kind == InputKind::Stdin);
@@ -54,6 +57,9 @@ pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
     }
     warn_of_patterns_read_twice(&top, &inputs);
     check_routes(&top, &inputs, &outputs);
+    processing::warn_of_routes(&top, &inputs, &outputs);
+    pipelines.warn_of_unused(&top, &inputs, &outputs);
+    let tests = processing::tests(context, &top, &pipelines, &inputs, &outputs);
     check_adopted(&top, &outputs);
     let admin = admin::admin(&top, &inputs);
     listen::refuse_addresses_taken_twice(&top, &inputs);
@@ -64,7 +70,7 @@ pub(super) fn config(context: &Context<'_>, root: &Node) -> Option<Config> {
     if !outputs.is_empty() && outputs.iter().all(|output| !output.active) {
         top.problem("outputs", no_active_output(context));
     }
-    Some(Config { data_dir, shutdown_timeout, admin, inputs, outputs })
+    Some(Config { data_dir, shutdown_timeout, admin, inputs, outputs, pipelines: pipelines.all, tests })
 }
 
 /// Whom an output names must be there, and an input that nobody takes is probably a mistake.

@@ -12,10 +12,17 @@ use crate::config::units::Fault;
 use crate::config::words::{Compression, OutputType, RandomKey, SignatureVersion};
 
 use super::access;
+use super::processing::{self, Pipelines};
 use super::queue::{self, Around};
 
 /// Reads an output. What is wrong goes to the context; the result is good only if nothing went there.
-pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_dir: &Path) -> Option<Output> {
+pub(super) fn output(
+    context: &Context<'_>,
+    entry: &Entry,
+    path: String,
+    data_dir: &Path,
+    pipelines: &Pipelines,
+) -> Option<Output> {
     let section = Section::open(context, &KINESIS, path, entry.at, &entry.node)?;
     section.word::<OutputType>("type");
     section.word::<SignatureVersion>("signature_version");
@@ -43,6 +50,7 @@ pub(super) fn output(context: &Context<'_>, entry: &Entry, path: String, data_di
         tags: section.texts("tags", |text, _| Ok(text.to_owned())),
         active,
         inputs: section.is_given("inputs").then(|| section.texts("inputs", |text, _| Ok(text.to_owned()))),
+        route: processing::route(&section, &entry.key, pipelines),
         adopt: section.texts("adopt", |text, _| names::check_id(text).map(|()| text.to_owned())),
         stream_name: section.text("stream_name").unwrap_or_default(),
         auth: access::auth(context, &section.section("auth"), active),

@@ -1,6 +1,7 @@
 //! The settings of the input `http`.
 
 use super::inputs::{CODEC, MAX_LINE, TLS_SETTING};
+use super::processing::INPUT_PIPELINE;
 use super::*;
 use crate::config::words::InputType;
 
@@ -77,6 +78,6 @@ pub(in crate::config) static HTTP: Group = Group {
             Default::Is("60s"),
             "A connection is closed when no whole head of a request comes for so long, and a body that stalls for so long is answered with 408.",
         ),
-        later("pipeline", &[]),
+        INPUT_PIPELINE,
     ],
 };

@@ -3,6 +3,7 @@
 use super::http::HTTP;
 use super::journald::JOURNALD;
 use super::network::{SYSLOG, TCP, UDP, UNIX};
+use super::processing::INPUT_PIPELINE;
 use super::*;
 use crate::chunk::Codec;
 use crate::config::checked::ReadFrom;
@@ -69,7 +70,7 @@ pub(in crate::config) static FILE: Group = Group {
             Default::Shown("none: each line is an event"),
             "How events of several lines are told apart, such as stack traces; see below.",
         ),
-        later("pipeline", &[]),
+        INPUT_PIPELINE,
     ],
 };
 
@@ -108,7 +109,7 @@ pub(in crate::config) static STDIN: Group = Group {
         CODEC,
         MAX_LINE,
         later("multiline", &[]),
-        later("pipeline", &[]),
+        INPUT_PIPELINE,
     ],
 };
 

@@ -1,6 +1,7 @@
 //! The settings of the input `journald`.
 
 use super::inputs::MAX_LINE;
+use super::processing::INPUT_PIPELINE;
 use super::*;
 use crate::config::checked::ReadFrom;
 use crate::config::words::InputType;
@@ -42,6 +43,6 @@ pub(in crate::config) static JOURNALD: Group = Group {
             MAX_LINE.default,
             "Longest entry as JSON; a longer one is cut, wrapped as text, and counted.",
         ),
-        later("pipeline", &[]),
+        INPUT_PIPELINE,
     ],
 };

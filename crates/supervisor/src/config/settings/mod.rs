@@ -14,10 +14,12 @@ mod inputs;
 mod journald;
 mod network;
 mod outputs;
+mod processing;
 mod top;
 
 pub(super) use inputs::{FILE, INPUTS};
 pub(super) use outputs::{KINESIS, QUEUE};
+pub(super) use processing::{PIPELINE, TEST};
 pub(super) use top::{SECRET, TOP};
 
 use admin::ADMIN;
@@ -100,6 +102,12 @@ pub(super) enum Kind {
     Section(&'static Group),
     /// Sections by id, each of one of these groups.
     Sections(&'static [&'static Group]),
+    /// A program in VRL.
+    Program,
+    /// A list of events.
+    Events,
+    /// A list of events, or such lists by output.
+    EventsOrByOutput,
     /// One word, or a section with exactly one setting in it.
     WordOrSection(fn() -> Vec<&'static str>, &'static Group),
 }
@@ -205,4 +213,6 @@ pub(super) const GROUPS: &[&Group] = &[
     &QUEUE,
     &DEAD_LETTERS,
     &SECRET,
+    &PIPELINE,
+    &TEST,
 ];

@@ -1,6 +1,7 @@
 //! The settings of the inputs that other programs write to without being answered.
 
 use super::inputs::{CODEC, MAX_LINE, TLS_SETTING};
+use super::processing::INPUT_PIPELINE;
 use super::*;
 use crate::config::checked::{DatagramFraming, StreamFraming};
 use crate::config::words::{InputType, SocketKind, Transport};
@@ -58,7 +59,7 @@ pub(in crate::config) static TCP: Group = Group {
         MAX_LINE,
         MAX_CONNECTIONS,
         IDLE_TIMEOUT,
-        later("pipeline", &[]),
+        INPUT_PIPELINE,
     ],
 };
 
@@ -78,7 +79,7 @@ pub(in crate::config) static UDP: Group = Group {
         RECEIVE_BUFFER,
         CODEC,
         MAX_LINE,
-        later("pipeline", &[]),
+        INPUT_PIPELINE,
     ],
 };
 
@@ -118,7 +119,7 @@ pub(in crate::config) static SYSLOG: Group = Group {
         ),
         setting(IDLE_TIMEOUT.key, IDLE_TIMEOUT.kind, IDLE_TIMEOUT.default, "Only with `tcp`: as there."),
         setting(RECEIVE_BUFFER.key, RECEIVE_BUFFER.kind, RECEIVE_BUFFER.default, "Only with `udp`: as there."),
-        later("pipeline", &[]),
+        INPUT_PIPELINE,
     ],
 };
 
@@ -163,6 +164,6 @@ pub(in crate::config) static UNIX: Group = Group {
             IDLE_TIMEOUT.default,
             "Only for `stream`: a connection on which nothing comes for so long is closed.",
         ),
-        later("pipeline", &[]),
+        INPUT_PIPELINE,
     ],
 };

@@ -92,10 +92,34 @@ pub(in crate::config) static KINESIS: Group = Group {
         setting("fips", Kind::Flag, Default::Is("false"), "The endpoints of AWS that are validated to FIPS 140, for STS too. Not with `endpoint`."),
         setting("dual_stack", Kind::Flag, Default::Is("false"), "The endpoints of AWS that have IPv6 addresses as well, for STS too. Not with `endpoint`."),
         setting("account_id_endpoints", Kind::Flag, Default::Is("false"), "The endpoint of the account, `<account>.data-kinesis.…`, where the credentials name it. Firewalls may have to allow it first."),
-        later("pipeline", &[]),
-        later("system_fields", &["[]"]),
-        later("where", &[]),
-        later("final", &[]),
+        setting(
+            "where",
+            Kind::Program,
+            Default::Shown("all events"),
+            "A condition in VRL: it takes only events of which that holds. One that fails counts as not holding. `${…}` means nothing in it.",
+        )
+        .like("'.level == \"error\"'"),
+        setting(
+            "final",
+            Kind::Flag,
+            Default::Is("false"),
+            "Events that it takes go to no output below it in the file.",
+        ),
+        setting("route", Kind::Text(names::not_empty, None), Default::Shown("the output's id"), "Name of this route, for `cribl_route`.").like("errors"),
+        setting(
+            "pipeline",
+            Kind::Text(names::check_id, None),
+            Default::Nothing,
+            "Name of a pipeline under `pipelines` that shapes what it takes, before the queue.",
+        )
+        .like("tidy"),
+        setting(
+            "system_fields",
+            Kind::Texts,
+            Default::Is("[\"cribl_pipe\"]"),
+            "Which of `cribl_pipe` (the pipeline), `cribl_host` (this machine), `cribl_input`, `cribl_output`, `cribl_route` and `cribl_wp` (the process) are added to events, unless they have them. `*` stands for any text, a leading `!` leaves out; the first that matches decides.",
+        )
+        .like("[\"!cribl_wp\", \"cribl_*\"]"),
     ],
 };
 

@@ -23,8 +23,8 @@ pub(in crate::config) static TOP: Group = Group {
         setting("outputs", Kind::Sections(&[&KINESIS]), Default::Required, "Where events go, by id. Every output gets the events of every input, unless it has `inputs` of its own. At least one must be active.").like("{ main: { type: kinesis, stream_name: logs, region: eu-west-1 } }"),
         setting("secrets", Kind::Sections(&[&SECRET]), Default::Is("{}"), "What is secret and kept elsewhere, by name. `${secret:NAME}` stands for it in settings that are never shown (keys, tokens, `external_id`, `proxy`); `auth: { method: secret, secret: NAME }` takes credentials from it.").like("{ kinesis: { file: /run/secrets/kinesis } }"),
         setting("admin", Kind::Section(&ADMIN), Default::Shown("none: nothing listens"), "An address for metrics, health, status and control; see below. `{}` is enough: then it is `127.0.0.1:9650`."),
-        later("pipelines", &[]),
-        later("routes", &[]),
+        setting("pipelines", Kind::Sections(&[&PIPELINE]), Default::Is("{}"), "Programs that shape events, by name. Inputs and outputs name the one that they use; see below and docs/pipelines.md.").like("{ tidy: { source: \"del(.debug)\" } }"),
+        setting("tests", Kind::Sections(&[&TEST]), Default::Is("{}"), "Tests of pipelines and routes, by name, for `millpond test`. They mean nothing to `run`."),
     ],
 };
 

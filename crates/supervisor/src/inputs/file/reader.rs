@@ -22,7 +22,7 @@ use super::tail::{self, Look, Place, Tail, TailId, Turn};
 use super::trouble::Troubles;
 use super::unfinished::Unfinished;
 use crate::ack_window::{AckWindow, Position};
-use crate::chunk::{Chunk, Codec, Framing, Receipt};
+use crate::chunk::{Chunk, Codec, Form, Framing, Receipt};
 use crate::config::checked::ReadFrom;
 use crate::inputs::lines::Taken;
 use crate::inputs::multiline::Multiline;
@@ -188,6 +188,7 @@ impl Reader {
             read_at_ms: now_ms(),
             data: Bytes::from(taken.data),
             framing: taken.ends.map_or(Framing::Lines, |ends| Framing::Ends(ends.into())),
+            form: Form::default(),
             receipt,
         })
     }

@@ -21,7 +21,7 @@ use super::outcome::Outcome;
 use super::refusal::Refusal;
 use super::response;
 use super::stopped;
-use crate::chunk::{Chunk, Codec, Framing, Receipt};
+use crate::chunk::{Chunk, Codec, Form, Framing, Receipt};
 use crate::config::checked::HttpInput;
 use crate::inputs::InputCounters;
 use crate::ways::{Closed, Fanout};
@@ -202,6 +202,7 @@ impl Shared {
                 read_at_ms: now_ms(),
                 data,
                 framing: Framing::Lines,
+                form: Form::default(),
                 receipt: receipt.clone(),
             };
             out.send(chunk).await.map_err(|Closed| self.closed())?;

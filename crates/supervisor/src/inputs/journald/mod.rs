@@ -29,7 +29,7 @@ use self::reading::{Reading, read_some};
 use super::kept::Kept;
 use super::net::{CHUNK_BYTES_MAX, FLUSH_PERIOD, sleep_until, stopped};
 use super::{InputContext, InputCounters, InputError};
-use crate::chunk::{Chunk, Codec, Receipt};
+use crate::chunk::{Chunk, Codec, Form, Receipt};
 use crate::config::checked::{JournaldInput, ReadFrom};
 use crate::failure_log::FailureLog;
 use crate::ways::{Closed, Fanout};
@@ -261,6 +261,7 @@ impl Follower {
             read_at_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
             data,
             framing,
+            form: Form::default(),
             receipt,
         };
         let (out, mut stop) = (self.out.clone(), self.stop.clone());

@@ -77,7 +77,7 @@ impl Rig {
             input: "in".into(),
             codec: Codec::Json,
             max_line: 1000,
-            out: Fanout::fixed([Way { output: "main".into(), chunks: tx }]),
+            out: Fanout::fixed([Way::plain("main", tx)]),
             stop: stopped,
             counters: Arc::clone(&counters),
             started: Started::new().0,

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use super::framing::Flaws;
 use super::gather::Gathered;
 use super::stopped;
-use crate::chunk::{Chunk, Codec, Receipt};
+use crate::chunk::{Chunk, Codec, Form, Receipt};
 use crate::failure_log::FailureLog;
 use crate::inputs::syslog::SyslogEvents;
 use crate::inputs::{InputContext, InputCounters};
@@ -120,6 +120,7 @@ impl Handover {
             read_at_ms: now_ms(),
             data,
             framing,
+            form: Form::default(),
             receipt: shared.receipt(events),
         };
         self.out.send(chunk).await

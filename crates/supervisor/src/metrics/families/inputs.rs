@@ -35,7 +35,7 @@ pub(super) static FAMILIES: &[Family] = &[
         Counter,
         "events",
         LABELS,
-        "Events handed to the outputs.",
+        "Events read, before pipelines and routes.",
         Read::Input(|input| Some(input.entry.counters.events.get().into())),
     ),
     family(
@@ -45,6 +45,22 @@ pub(super) static FAMILIES: &[Family] = &[
         LABELS,
         "Bytes of these events as they were read, line ends included.",
         Read::Input(|input| Some(input.entry.counters.bytes.get().into())),
+    ),
+    family(
+        "millpond_input_dropped_events_total",
+        Counter,
+        "events",
+        &["input", "reason"],
+        "Events that no output got: filtered (the input's pipeline has aborted on them: they are not wanted), pipeline_failed (it has failed on them, on_error: drop), unrouted (where of no output holds for them).",
+        Read::InputBy(|input| {
+            let counters = &input.entry.counters;
+            let reasons = [
+                ("filtered", &counters.filtered),
+                ("pipeline_failed", &counters.pipeline_failed),
+                ("unrouted", &counters.unrouted),
+            ];
+            reasons.map(|(reason, events)| (vec![reason.to_owned()], events.get().into())).into()
+        }),
     ),
     family(
         "millpond_input_cut_events_total",

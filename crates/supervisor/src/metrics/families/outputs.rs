@@ -134,8 +134,16 @@ pub(super) static FAMILIES: &[Family] = &[
         Counter,
         "events",
         &["output", "reason"],
-        "Events dropped by a policy of the configuration: output_unhealthy (backpressure: drop), queue_full (on_full: drop), queue_full_oldest (on_full: drop_oldest), expired (max_age), oversize (oversize: drop).",
+        "Events dropped by a policy of the configuration: output_unhealthy (backpressure: drop), queue_full (on_full: drop), queue_full_oldest (on_full: drop_oldest), expired (max_age), oversize (oversize: drop), pipeline_failed (on_error: drop), filtered (its pipeline has aborted on them: they are not wanted).",
         Read::OutputBy(drops),
+    ),
+    family(
+        "millpond_output_route_failures_total",
+        Counter,
+        "events",
+        LABELS,
+        "Events for which the where of the output failed: that counts as not holding, so it did not take them.",
+        Read::Running(|output| output.counters.route_failures.get().into()),
     ),
     family(
         "millpond_output_dead_letter_events_total",
@@ -211,8 +219,9 @@ fn states(output: &OutputMoment) -> Vec<(Labels, Number)> {
 
 fn drops(output: &OutputMoment) -> Vec<(Labels, Number)> {
     let Some((running, _)) = output.running() else { return Vec::new() };
-    let drops = running.counters.dropped_by_reason();
-    drops.into_iter().map(|(reason, events)| (vec![reason.to_owned()], events.into())).collect()
+    let filtered = ("filtered", running.counters.filtered.get());
+    let drops = running.counters.dropped_by_reason().into_iter().chain([filtered]);
+    drops.map(|(reason, events)| (vec![reason.to_owned()], events.into())).collect()
 }
 
 fn puts(output: &OutputMoment) -> Vec<(Labels, Number)> {

@@ -30,7 +30,11 @@ pub fn inputs(inputs: &[InputStatus], width: usize) -> Vec<Line> {
             0 => String::new(),
             chunks => format!(", {} in flight", many(chunks, "chunk", "chunks")),
         };
-        lines.push(line.with(files + &waiting, Tone::Plain));
+        let filtered = match input.filtered_events {
+            0 => String::new(),
+            events => format!(", {} filtered", count(events)),
+        };
+        lines.push(line.with(files + &waiting + &filtered, Tone::Plain));
         if let Some(why) = &input.why {
             lines.extend(fact("why", why, Tone::Bad, width));
         }
@@ -49,5 +53,9 @@ fn troubles(input: &InputStatus) -> String {
     let errors = (input.read_errors > 0).then(|| format!("{} failures to read", count(input.read_errors)));
     let lost =
         (input.lost_bytes > 0).then(|| format!("{} gone before they were read", bytes(input.lost_bytes)));
-    [cut, errors, lost].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let failed = (input.pipeline_failed_events > 0)
+        .then(|| format!("{} events dropped that the pipeline failed on", count(input.pipeline_failed_events)));
+    let unrouted = (input.unrouted_events > 0)
+        .then(|| format!("{} events dropped that no output takes", count(input.unrouted_events)));
+    [cut, errors, lost, failed, unrouted].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -98,7 +98,7 @@ impl Rig {
             input: "in".into(),
             codec: Codec::Text,
             max_line: self.max_line,
-            out: Fanout::fixed([Way { output: "main".into(), chunks: tx }]),
+            out: Fanout::fixed([Way::plain("main", tx)]),
             stop: stopped,
             counters: Arc::clone(&counters),
             started: crate::inputs::Started::new().0,
