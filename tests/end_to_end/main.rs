@@ -21,6 +21,7 @@ mod modes;
 mod online;
 mod operation;
 mod outages;
+mod pipelines;
 mod policies;
 mod reload;
 mod reshard;

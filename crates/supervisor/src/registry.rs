@@ -5,8 +5,8 @@
 //! are made to be read from anywhere. Nothing here keeps an output alive: it sees the end of its inputs, and can close its
 //! dead letters, whatever is entered.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -390,7 +390,13 @@ mod tests {
     use crate::config::checked::InputKind;
 
     fn input(id: &str) -> Input {
-        Input { id: id.to_owned(), codec: crate::chunk::Codec::Text, max_line: 1, pipeline: None, kind: InputKind::Stdin }
+        Input {
+            id: id.to_owned(),
+            codec: crate::chunk::Codec::Text,
+            max_line: 1,
+            pipeline: None,
+            kind: InputKind::Stdin,
+        }
     }
 
     fn ids(registry: &Registry) -> Vec<String> {

@@ -196,7 +196,11 @@ fn count(outcome: &Outcome, counters: &InputCounters, chunk: &Chunk) {
     }
     if gone.unrouted > 0 {
         let events = gone.unrouted;
-        tracing::warn!(input, events, "no output takes these events (`where` of all holds for none): they are dropped");
+        tracing::warn!(
+            input,
+            events,
+            "no output takes these events (`where` of all holds for none): they are dropped"
+        );
     }
 }
 

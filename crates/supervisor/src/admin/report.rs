@@ -3,7 +3,8 @@
 use millpond_queue::{DropReason, Stats};
 
 use super::status::{
-    ConfigStatus, Drain, FailureStatus, Held, InputStatus, OutputStatus, PipelineStatus, QueueStatus, RunningStatus, Status,
+    ConfigStatus, Drain, FailureStatus, Held, InputStatus, OutputStatus, PipelineStatus, QueueStatus,
+    RunningStatus, Status,
 };
 use crate::clock;
 use crate::driver::policy_name;
@@ -49,7 +50,11 @@ impl Status {
                 last_refused: reloads.is_refused(),
             },
             inputs: moment.inputs.iter().map(InputStatus::new).collect(),
-            pipelines: registry.pipelines().iter().map(|(name, counters)| PipelineStatus::new(name, counters)).collect(),
+            pipelines: registry
+                .pipelines()
+                .iter()
+                .map(|(name, counters)| PipelineStatus::new(name, counters))
+                .collect(),
             outputs: moment
                 .outputs
                 .iter()

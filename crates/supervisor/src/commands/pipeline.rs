@@ -169,10 +169,7 @@ pipelines:
     #[test]
     fn events_go_through_and_failures_are_said_with_their_line() {
         let (config, _) = config::parse(CONFIG, "m.yaml", Path::new("/"), &Environment::default()).unwrap();
-        assert_eq!(
-            no_such(&config, "tidi"),
-            "the configuration has no pipeline tidi: did you mean tidy?"
-        );
+        assert_eq!(no_such(&config, "tidi"), "the configuration has no pipeline tidi: did you mean tidy?");
         let (mut out, mut said) = (Vec::new(), Vec::new());
         let lines = b"{\"n\":\"1\"}\n{\"level\":\"debug\"}\n{\"n\":\"x\"}\n{\"n\":\"2\"}";
         let failed = Trial::new(&config, "tidy").unwrap().run(&lines[..], &mut out, &mut said).unwrap();

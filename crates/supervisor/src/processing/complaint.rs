@@ -88,8 +88,11 @@ mod tests {
         let source = ".x = s'ä'\n.b = parse_json(.c)\n";
         let first = text.find(".x").unwrap();
         let second = text.find(".b").unwrap();
-        let around =
-            Surroundings { name: "m.yaml", text, lines: vec![(0, first), (source.find(".b").unwrap(), second)] };
+        let around = Surroundings {
+            name: "m.yaml",
+            text,
+            lines: vec![(0, first), (source.find(".b").unwrap(), second)],
+        };
         let complaint = Program::compile(source, Role::Pipeline).unwrap_err().remove(0);
         let range = around.range(&complaint.span());
         assert_eq!(&text[range.clone()], "parse_json(.c)");

@@ -105,10 +105,8 @@ impl Route {
             route: &settings.name,
         };
         let tail = Tail::new(&settings.system_fields, &facts);
-        let shaping = |pipeline: &Arc<Pipeline>| Shaping {
-            pipeline: Arc::clone(pipeline),
-            counters: Arc::default(),
-        };
+        let shaping =
+            |pipeline: &Arc<Pipeline>| Shaping { pipeline: Arc::clone(pipeline), counters: Arc::default() };
         Self {
             output: output.id.as_str().into(),
             condition: settings.condition.clone(),

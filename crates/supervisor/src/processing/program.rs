@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use vrl::compiler::runtime::{Runtime, Terminate};
 use vrl::compiler::state::ExternalEnv;
 use vrl::compiler::{CompileConfig, ExpressionError, Function, SecretTarget, Target, TimeZone};
-use vrl::diagnostic::{Diagnostic, DiagnosticList};
+use vrl::diagnostic::{Diagnostic, DiagnosticList, Label};
 use vrl::path::{OwnedTargetPath, PathPrefix};
 use vrl::value::{KeyString, ObjectMap, Value};
 
@@ -72,7 +72,7 @@ impl Program {
         }
         let result =
             vrl::compiler::compile_with_external(source, &FUNCTIONS, &ExternalEnv::default(), config)
-                .map_err(complaints)?;
+                .map_err(|list| complaints(list, source))?;
         let kind = result.program.final_type_info().result.kind().clone();
         if role == Role::Condition && !kind.is_boolean() {
             let whole = source.len() - source.trim_start().len()..source.trim_end().len();
@@ -81,7 +81,7 @@ impl Program {
             return Err(vec![Complaint(diagnostic)]);
         }
         let program = Self { source: source.into(), compiled: Arc::new(result.program) };
-        Ok(Compiled { program, warnings: complaints(result.warnings) })
+        Ok(Compiled { program, warnings: complaints(result.warnings, source) })
     }
 
     /// Why a run ended, with the line where VRL gives bytes.
@@ -92,7 +92,9 @@ impl Program {
         else {
             return said;
         };
-        let Some(span) = labels.iter().find(|label| label.primary).map(|label| label.span) else { return said };
+        let Some(span) = labels.iter().find(|label| label.primary).map(|label| label.span) else {
+            return said;
+        };
         let line = self.source.get(..span.start()).unwrap_or_default().matches('\n').count() + 1;
         said.replace(&format!(" at ({}:{})", span.start(), span.end()), &format!(" on line {line}"))
     }
@@ -118,11 +120,22 @@ impl Program {
 /// A code of our own, beside those of VRL's compiler.
 const NOT_BOOLEAN: usize = 0;
 
-fn complaints(list: DiagnosticList) -> Vec<Complaint> {
-    list.into_iter().map(Complaint).collect()
+fn complaints(list: DiagnosticList, source: &str) -> Vec<Complaint> {
+    list.into_iter().map(|diagnostic| Complaint(diagnostic).explained(source)).collect()
 }
 
 impl Complaint {
+    /// Says of a function that VRL has and programs here have not that it is so, instead of one with a similar name.
+    fn explained(mut self, source: &str) -> Self {
+        let name = source.get(self.span()).unwrap_or_default();
+        if let Some(why) = functions::why_left_out(name) {
+            let span = self.span();
+            self.0.message = format!("VRL's function {name} is not there");
+            self.0.labels = vec![Label::primary(why, (span.start, span.end))];
+        }
+        self
+    }
+
     /// What is wrong, in a few words.
     #[must_use]
     pub fn message(&self) -> &str {
@@ -193,9 +206,8 @@ impl Runner {
     fn run(&mut self, program: &Program, target: &mut Subject) -> Result<Value, Ran> {
         let runtime = &mut self.runtime;
         // A mistake in one function for one event must not end the input, which would read that event again and again.
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            runtime.resolve(target, &program.compiled, &TimeZone::Local)
-        }));
+        let result =
+            catch_unwind(AssertUnwindSafe(|| runtime.resolve(target, &program.compiled, &TimeZone::Local)));
         self.runtime.clear();
         match result {
             Ok(Ok(value)) => Ok(value),
@@ -329,11 +341,7 @@ mod tests {
         let cannot = "function call error for \"parse_int\" on line 2: could not parse integer: invalid digit found in string";
         check(".m = 1\n.n = parse_int!(.a)", r#"{"a":"x"}"#, &failed(cannot));
         check(". = \"x\"", "{}", &failed("it left string in the place of the event"));
-        check(
-            ". = [{}, 1]",
-            "{}",
-            &failed("it left an array whose item 1 is integer, not an event"),
-        );
+        check(". = [{}, 1]", "{}", &failed("it left an array whose item 1 is integer, not an event"));
     }
 
     #[test]
@@ -366,9 +374,11 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_said_with_its_place() {
-        let complaints = Program::compile(".a = 1\n.b = dns_lookup(\"x\")", Role::Pipeline).unwrap_err();
-        assert_eq!(complaints[0].message(), "call to undefined function");
-        assert_eq!(complaints[0].span(), 12..22);
+        let refused = |source: &str| Program::compile(source, Role::Pipeline).unwrap_err().remove(0);
+        assert_eq!(refused(".b = nothing_of_it()").message(), "call to undefined function");
+        let left_out = refused(".a = 1\n.b = dns_lookup(\"x\")");
+        assert_eq!(left_out.message(), "VRL's function dns_lookup is not there");
+        assert_eq!(left_out.span(), 12..22);
         let warned = Program::compile("x = 1\n.", Role::Pipeline).unwrap().warnings;
         assert_eq!(warned.len(), 1);
     }

@@ -233,7 +233,11 @@ impl<'a> Stage<'a> {
         let out = &mut self.outs[index];
         let mut bytes = Vec::new();
         write(event, &out.writer, &mut bytes);
-        out.rejected.push(Rejected { pipeline: Arc::clone(&shaping.pipeline.name), why, event: bytes.into() });
+        out.rejected.push(Rejected {
+            pipeline: Arc::clone(&shaping.pipeline.name),
+            why,
+            event: bytes.into(),
+        });
     }
 
     fn shape<'m>(&mut self, shaping: &Shaping, mut event: Event<'m>) -> Shaped<'m> {

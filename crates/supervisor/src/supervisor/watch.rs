@@ -42,8 +42,7 @@ impl ConfigWatch {
                 "changes of the configuration are not noticed: send SIGHUP after a change"
             );
         }
-        let mut watch =
-            Self { files, texts: Vec::new(), notices, look_at: None, watcher: watcher.ok() };
+        let mut watch = Self { files, texts: Vec::new(), notices, look_at: None, watcher: watcher.ok() };
         watch.seen();
         watch.knows(programs);
         watch

@@ -57,7 +57,8 @@ pub fn run(args: &TestArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Some(strange) = args.names.iter().find(|name| config.tests.iter().all(|test| test.name != **name)) {
+    if let Some(strange) = args.names.iter().find(|name| config.tests.iter().all(|test| test.name != **name))
+    {
         eprintln!("millpond: {}: there is no test {strange}{}", file.display(), hint(&config, strange));
         return ExitCode::from(2);
     }
@@ -69,7 +70,9 @@ pub fn run(args: &TestArgs) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let mut out = io::stdout().lock();
-    match tell(&config, args, &file.display().to_string(), &mut out).and_then(|failed| out.flush().map(|()| failed)) {
+    match tell(&config, args, &file.display().to_string(), &mut out)
+        .and_then(|failed| out.flush().map(|()| failed))
+    {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::FAILURE,
@@ -87,8 +90,7 @@ fn hint(config: &Config, name: &str) -> String {
 
 /// Plays the tests and prints how they end; how many have failed.
 fn tell(config: &Config, args: &TestArgs, file: &str, out: &mut impl Write) -> io::Result<usize> {
-    let chosen =
-        config.tests.iter().filter(|test| args.names.is_empty() || args.names.contains(&test.name));
+    let chosen = config.tests.iter().filter(|test| args.names.is_empty() || args.names.contains(&test.name));
     let (mut passed, mut failed) = (0, 0);
     for test in chosen {
         let verdict = play(config, test);

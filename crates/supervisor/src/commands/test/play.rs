@@ -94,7 +94,8 @@ fn subject(config: &Config, test: &Test) -> (Plan, Codec) {
             (Plan { shaping: Some(shaping(pipeline)), routes }, Codec::Text)
         }
         Subject::Input(id) => {
-            let input = config.inputs.iter().find(|input| input.id == *id).expect("it was found when it was read");
+            let input =
+                config.inputs.iter().find(|input| input.id == *id).expect("it was found when it was read");
             let takers = config.outputs.iter().filter(|output| output.active && output.takes(id));
             let routes = takers.map(|output| Arc::new(Route::new(input, output, TEST))).collect();
             (Plan { shaping: input.pipeline.as_ref().map(shaping), routes }, input.codec)
@@ -144,7 +145,11 @@ fn compare(test: &Test, expected: &Expected, came: &Events, verdict: &mut Verdic
         Expected::Events(events) => vec![(ALONE, events)],
         Expected::ByOutput(outputs) => {
             let unnamed = came.keys().filter(|output| !outputs.contains_key(*output));
-            outputs.iter().map(|(output, events)| (&**output, events)).chain(unnamed.map(|output| (&**output, &none))).collect()
+            outputs
+                .iter()
+                .map(|(output, events)| (&**output, events))
+                .chain(unnamed.map(|output| (&**output, &none)))
+                .collect()
         }
     };
     for (output, expected) in by_output {
@@ -155,7 +160,8 @@ fn compare(test: &Test, expected: &Expected, came: &Events, verdict: &mut Verdic
         }
         let pairs = 0..expected.len().max(came.len());
         for (index, (expected, came)) in pairs.map(|index| (index, (expected.get(index), came.get(index)))) {
-            let text = |event: Option<&Value>| event.map(|event| shown(event, &test.ignore)).unwrap_or_default();
+            let text =
+                |event: Option<&Value>| event.map(|event| shown(event, &test.ignore)).unwrap_or_default();
             let (expected, came) = (text(expected), text(came));
             if expected != came {
                 let event = format!("event {}", index + 1);
@@ -258,8 +264,14 @@ tests:
     #[test]
     fn what_is_as_expected_passes() {
         check("{ pipeline: tidy, given: [{ n: '1' }, { level: debug }], expect: [{ n: 1.0 }] }", "");
-        check("{ pipeline: tidy, given: [a line], expect: [{ _raw: a line, _time: 0, host: test, source: test, n: 0 }] }", "");
-        check("{ pipeline: tidy, given: [a line], expect: [{ _raw: a line, n: 0 }], ignore: [_time, host, source] }", "");
+        check(
+            "{ pipeline: tidy, given: [a line], expect: [{ _raw: a line, _time: 0, host: test, source: test, n: 0 }] }",
+            "",
+        );
+        check(
+            "{ pipeline: tidy, given: [a line], expect: [{ _raw: a line, n: 0 }], ignore: [_time, host, source] }",
+            "",
+        );
         check("{ pipeline: tidy, given: [{ n: 2 }], holds: .n == 2 }", "");
         check(
             "{ input: app, given: [{ level: error }, '{\"level\":\"info\"}'], \

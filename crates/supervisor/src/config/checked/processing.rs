@@ -65,4 +65,3 @@ pub enum Expected {
     /// These events at each output; none at an output that is not named.
     ByOutput(BTreeMap<String, Vec<serde_json::Value>>),
 }
-

@@ -79,7 +79,8 @@ fn report_what_has_no_counterpart(from: &Destination<'_>) {
         from.note("signatureVersion", Fault::new("has been retired by AWS", remedy));
     }
     if from.is_given("pipeline") {
-        let remedy = "write what it does in VRL under `pipelines`, and name that here: docs/pipelines.md has recipes";
+        let remedy =
+            "write what it does in VRL under `pipelines`, and name that here: docs/pipelines.md has recipes";
         from.note("pipeline", Fault::new("is not carried over: its functions are not in this file", remedy));
     }
     // Exports of Cribl's API repeat the id that the settings stand under.

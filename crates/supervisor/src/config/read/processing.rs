@@ -88,7 +88,10 @@ impl Pipelines {
         let used: Vec<&str> = of_inputs.chain(of_outputs).map(|pipeline| &*pipeline.name).collect();
         for pipeline in self.all.iter().filter(|pipeline| !used.contains(&&*pipeline.name)) {
             let what = format!("has `{}`, which no input and no output uses", pipeline.name);
-            top.warning("pipelines", Fault::new(what, "name it as `pipeline` of an input or output, or remove it"));
+            top.warning(
+                "pipelines",
+                Fault::new(what, "name it as `pipeline` of an input or output, or remove it"),
+            );
         }
     }
 }
@@ -103,7 +106,14 @@ fn program_of_file(context: &Context<'_>, section: &Section<'_>, file: &Path) ->
     };
     let name = file.display().to_string();
     let path = section.path_of("file");
-    compile(context, &path, Role::Pipeline, &text, &Surroundings::itself(&name, &text), (&name, Position::START))
+    compile(
+        context,
+        &path,
+        Role::Pipeline,
+        &text,
+        &Surroundings::itself(&name, &text),
+        (&name, Position::START),
+    )
 }
 
 fn read_program(file: &Path) -> Result<String, Fault> {
@@ -114,7 +124,10 @@ fn read_program(file: &Path) -> Result<String, Fault> {
         Fault::new(format!("cannot be read: {error}"), remedy)
     })?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(Fault::new("is too long for a program", "is this the right file? a program has at most 1 MiB"));
+        return Err(Fault::new(
+            "is too long for a program",
+            "is this the right file? a program has at most 1 MiB",
+        ));
     }
     String::from_utf8(bytes).map_err(|_| Fault::new("is not UTF-8", "save the program as UTF-8"))
 }
@@ -216,11 +229,15 @@ fn system_fields(section: &Section<'_>) -> SystemFields {
                     Some(name) => format!("did you mean `{name}`? there are {all}"),
                     None => format!("there are {all}"),
                 };
-                section.problem(KEY, Fault::new(format!("has `{pattern}`, which is no system field"), remedy));
+                section
+                    .problem(KEY, Fault::new(format!("has `{pattern}`, which is no system field"), remedy));
             }
             Useless::TooLate => {
                 let what = format!("has `{pattern}`, which has no effect: what stands before it decides");
-                section.warning(KEY, Fault::new(what, "the first that matches decides: put it first, or remove it"));
+                section.warning(
+                    KEY,
+                    Fault::new(what, "the first that matches decides: put it first, or remove it"),
+                );
             }
         }
     }
@@ -241,7 +258,10 @@ pub(super) fn warn_of_routes(top: &Section<'_>, inputs: &[Input], outputs: &[Out
         if taken.peek().is_some()
             && let Some(other) = taken.map(above).reduce(|one, other| one.and(other)).flatten()
         {
-            let what = format!("has `{}`, which gets no events: `{}` above it is `final` and takes all", output.id, other.id);
+            let what = format!(
+                "has `{}`, which gets no events: `{}` above it is `final` and takes all",
+                output.id, other.id
+            );
             top.warning("outputs", Fault::new(what, "give the one above a `where`, or put it below"));
         }
     }
@@ -287,7 +307,15 @@ fn test(
         let remedy = "write what comes out under `expect`, or a condition for it under `holds`";
         section.problem_of_itself(Fault::new("does not say what must come out", remedy));
     }
-    Some(Test { name: entry.key.clone(), line: entry.at.line, subject: subject?, given, expect, holds, ignore })
+    Some(Test {
+        name: entry.key.clone(),
+        line: entry.at.line,
+        subject: subject?,
+        given,
+        expect,
+        holds,
+        ignore,
+    })
 }
 
 fn subject(section: &Section<'_>, pipelines: &Pipelines, inputs: &[Input]) -> Option<Subject> {
@@ -360,9 +388,11 @@ fn json(node: &Node) -> Json {
             text => number(text).unwrap_or_else(|| Json::from(text)),
         },
         Value::List(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => {
-            entries.iter().map(|entry| (entry.key.clone(), json(&entry.node))).collect::<serde_json::Map<_, _>>().into()
-        }
+        Value::Map(entries) => entries
+            .iter()
+            .map(|entry| (entry.key.clone(), json(&entry.node)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
     }
 }
 
@@ -412,7 +442,8 @@ mod tests {
 
     #[test]
     fn yaml_is_json() {
-        let root = tree::parse("[1, -2, 1.5, 1e3, '1', x, true, ~, {a: [1.2.3]}, 99999999999999999999]").unwrap();
+        let root =
+            tree::parse("[1, -2, 1.5, 1e3, '1', x, true, ~, {a: [1.2.3]}, 99999999999999999999]").unwrap();
         let expected = serde_json::json!([1, -2, 1.5, 1e3, "1", "x", true, null, {"a": ["1.2.3"]}, 1e20]);
         assert_eq!(json(&root.unwrap()), expected);
     }

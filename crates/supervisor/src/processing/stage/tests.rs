@@ -51,7 +51,8 @@ fn made(outcome: &Outcome) -> Vec<String> {
         Made::Nothing => "nothing".to_owned(),
         Made::All => "all".to_owned(),
         Made::Events { data, rejected } => {
-            let rejected = rejected.iter().map(|event| format!("! {}\n", String::from_utf8_lossy(&event.event)));
+            let rejected =
+                rejected.iter().map(|event| format!("! {}\n", String::from_utf8_lossy(&event.event)));
             String::from_utf8(data.clone()).unwrap() + &rejected.collect::<String>()
         }
     };
@@ -121,7 +122,12 @@ fn a_condition_that_fails_does_not_hold() {
 fn a_pipeline_of_an_output_is_for_that_output_alone() {
     let shaped = Route { shaping: Some(shaping("p", ".b = 1", OnError::Pass)), ..route("a") };
     let input = shaping("q", ".c = 2", OnError::Pass);
-    check(&plan(Some(input), [shaped, route("b")]), Codec::Json, "{}\n", &["{\"b\":1,\"c\":2}\n", "{\"c\":2}\n"]);
+    check(
+        &plan(Some(input), [shaped, route("b")]),
+        Codec::Json,
+        "{}\n",
+        &["{\"b\":1,\"c\":2}\n", "{\"c\":2}\n"],
+    );
 }
 
 #[test]
@@ -129,12 +135,8 @@ fn several_events_of_one_go_their_ways_one_by_one() {
     let split = shaping("p", ". = array!(.items)", OnError::DeadLetter);
     let with = plan(Some(split.clone()), [to("a", ".x == 1"), route("b")]);
     let lines = "{\"items\":[{\"x\":1},{\"x\":2}]}\n{\"items\":[]}\n{\"items\":[1]}\n";
-    let outcome = check(
-        &with,
-        Codec::Json,
-        lines,
-        &["{\"x\":1}\n", "{\"x\":1}\n{\"x\":2}\n! {\"items\":[1]}\n"],
-    );
+    let outcome =
+        check(&with, Codec::Json, lines, &["{\"x\":1}\n", "{\"x\":1}\n{\"x\":2}\n! {\"items\":[1]}\n"]);
     assert_eq!(outcome.gone, Gone { filtered: 1, ..Gone::default() });
     let counts = &split.counters;
     let counts = [&counts.received, &counts.made, &counts.filtered, &counts.failed].map(|count| count.get());
@@ -181,8 +183,7 @@ fn dropped_events_are_counted_at_the_output() {
 #[test]
 fn system_fields_come_last_and_internal_fields_never() {
     let (chosen, _) = SystemFields::choose(&["cribl_pipe".to_owned(), "cribl_wp".to_owned()]);
-    let facts =
-        Facts { pipelines: &["p"], host: "h", input: ("file", "app"), output: "a", route: "a" };
+    let facts = Facts { pipelines: &["p"], host: "h", input: ("file", "app"), output: "a", route: "a" };
     let tail = Some(Arc::new(Tail::new(&chosen, &facts)));
     let with = |source: &str| {
         let shaping = Some(shaping("p", source, OnError::Pass));

@@ -53,8 +53,9 @@ fn troubles(input: &InputStatus) -> String {
     let errors = (input.read_errors > 0).then(|| format!("{} failures to read", count(input.read_errors)));
     let lost =
         (input.lost_bytes > 0).then(|| format!("{} gone before they were read", bytes(input.lost_bytes)));
-    let failed = (input.pipeline_failed_events > 0)
-        .then(|| format!("{} events dropped that the pipeline failed on", count(input.pipeline_failed_events)));
+    let failed = (input.pipeline_failed_events > 0).then(|| {
+        format!("{} events dropped that the pipeline failed on", count(input.pipeline_failed_events))
+    });
     let unrouted = (input.unrouted_events > 0)
         .then(|| format!("{} events dropped that no output takes", count(input.unrouted_events)));
     [cut, errors, lost, failed, unrouted].into_iter().flatten().collect::<Vec<_>>().join(", ")
