@@ -108,22 +108,21 @@ impl EventWriter {
         join_lines(&mut out[begin..]);
     }
 
-    /// Appends the event of a line whose event would be too large: the line is wrapped as text and cut so that the event
-    /// has at most `bytes_max` bytes, with `"_truncated":true` behind it.
+    /// Appends the event of a line whose event would be too large, cut so that it has at most `bytes_max` bytes, with
+    /// `"_truncated":true` in it. What is cut is `_raw`; an object without one is wrapped as text first.
     pub fn write_cut(&self, line: &[u8], bytes_max: usize, out: &mut Vec<u8>) {
+        if self.are_events || self.codec == Codec::Json {
+            let mut event = Vec::new();
+            self.write(line, &mut event);
+            if json::cut_raw(&event, bytes_max, out) {
+                return;
+            }
+        }
         const HEAD: &[u8] = b"{\"_raw\":\"";
         const MARK: &[u8] = b"\",\"_truncated\":true";
-        let mut room = bytes_max.saturating_sub(HEAD.len() + MARK.len() + self.suffix.len());
+        let room = bytes_max.saturating_sub(HEAD.len() + MARK.len() + self.suffix.len());
         out.extend_from_slice(HEAD);
-        let text = String::from_utf8_lossy(line);
-        let mut escaped = Vec::with_capacity(8);
-        for char in text.chars() {
-            escaped.clear();
-            escape(char.encode_utf8(&mut [0; 4]).as_bytes(), &mut escaped);
-            let Some(left) = room.checked_sub(escaped.len()) else { break };
-            room = left;
-            out.extend_from_slice(&escaped);
-        }
+        escape_begin(&String::from_utf8_lossy(line), room, out);
         out.extend_from_slice(MARK);
         // The suffix begins by closing the string, which the mark has done.
         out.extend_from_slice(&self.suffix[1..]);
@@ -184,6 +183,18 @@ pub fn escape(text: &[u8], out: &mut Vec<u8>) {
     escaping.out.extend_from_slice(&text[escaping.copied..]);
 }
 
+/// Appends the begin of a text as the inside of a JSON string: as many characters as take at most `room` bytes there.
+pub fn escape_begin(text: &str, mut room: usize, out: &mut Vec<u8>) {
+    let mut escaped = Vec::with_capacity(8);
+    for char in text.chars() {
+        escaped.clear();
+        escape(char.encode_utf8(&mut [0; 4]).as_bytes(), &mut escaped);
+        let Some(left) = room.checked_sub(escaped.len()) else { break };
+        room = left;
+        out.extend_from_slice(&escaped);
+    }
+}
+
 /// A text on its way into a JSON string.
 struct Escaping<'a> {
     text: &'a [u8],
@@ -240,6 +251,8 @@ mod tests {
 
     use super::*;
     use crate::chunk::{Framing, Receipt};
+    use crate::processing::SystemFields;
+    use crate::processing::system_fields::Facts;
 
     fn chunk(codec: Codec) -> Chunk {
         Chunk {
@@ -282,6 +295,40 @@ mod tests {
             assert_eq!(written, Written::NotAnObject, "{other}");
             let value: serde_json::Value = serde_json::from_str(&event).unwrap();
             assert_eq!(value["_raw"], other);
+        }
+    }
+
+    #[test]
+    fn system_fields_are_put_behind_what_an_object_has_and_internal_fields_are_left_out() {
+        let (chosen, _) = SystemFields::choose(&["cribl_pipe".to_owned(), "cribl_wp".to_owned()]);
+        let facts = Facts { pipelines: &["p"], host: "h", input: ("file", "app"), output: "a", route: "a" };
+        let tail = Some(Arc::new(Tail::new(&chosen, &facts)));
+        let chunk = |codec| Chunk { form: Form::AsRead(tail.clone()), ..chunk(codec) };
+        let check = |codec, line: &str, expected: &str| {
+            let mut out = b"before".to_vec();
+            EventWriter::new(&chunk(codec), "h").write(line.as_bytes(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("before{expected}"), "{line}");
+        };
+        check(Codec::Json, "{}", r#"{"cribl_pipe":"p","cribl_wp":"w0"}"#);
+        check(Codec::Json, " { } ", r#" { "cribl_pipe":"p","cribl_wp":"w0"}"#);
+        check(Codec::Json, "{\"a\":1.0 }\t", r#"{"a":1.0 ,"cribl_pipe":"p","cribl_wp":"w0"}"#);
+        check(Codec::Json, r#"{"cribl_pipe":1,"__b":{"}":1}}"#, r#"{"cribl_pipe":1,"cribl_wp":"w0"}"#);
+        check(Codec::Json, r#"{"__b":2}"#, r#"{"cribl_pipe":"p","cribl_wp":"w0"}"#);
+        check(Codec::Json, r#"{"cribl_wp":1,"cribl_pipe":[]}"#, r#"{"cribl_wp":1,"cribl_pipe":[]}"#);
+        let wrapped = r#"{"_raw":"x","_time":1732000000.007,"host":"h","source":"/var/log/\"odd\".log","cribl_pipe":"p","cribl_wp":"w0"}"#;
+        check(Codec::Json, "x", wrapped);
+        check(Codec::Text, "x", wrapped);
+    }
+
+    #[test]
+    fn an_event_that_is_cut_keeps_its_fields() {
+        let object = format!(r#"{{"a":1,"_raw":"{}","b":2}}"#, "x".repeat(1000));
+        for form in [Form::default(), Form::Events(Arc::default())] {
+            let chunk = Chunk { form, ..chunk(Codec::Json) };
+            let mut out = Vec::new();
+            EventWriter::new(&chunk, "h").write_cut(object.as_bytes(), 100, &mut out);
+            let event: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            assert!(out.len() == 100 && event["a"] == 1 && event["b"] == 2 && event["_truncated"] == true);
         }
     }
 

@@ -12,6 +12,8 @@ const BURST: usize = 50;
 /// A log file.
 pub(crate) struct Corpus {
     pub(crate) path: PathBuf,
+    /// The same lines, each as the message of a line of syslog.
+    pub(crate) syslog: PathBuf,
     pub(crate) text: Vec<u8>,
     pub(crate) lines: u64,
     pub(crate) bytes: u64,
@@ -43,16 +45,22 @@ impl Corpus {
                 }
             }
         }
-        let path = directory.join("lines.log");
-        let mut file = BufWriter::new(std::fs::File::create(&path)?);
-        file.write_all(&text)?;
+        let (path, syslog) = (directory.join("lines.log"), directory.join("syslog.log"));
+        std::fs::write(&path, &text)?;
+        let mut file = BufWriter::new(std::fs::File::create(&syslog)?);
+        for (number, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            // A second has a hundred of them.
+            let (minute, second) = (number / 6000 % 60, number / 100 % 60);
+            write!(file, "<165>1 2026-10-11T22:{minute:02}:{second:02}.003Z gate-7 app {number} - - ")?;
+            file.write_all(line)?;
+        }
         file.flush()?;
         let mut origin = format!("{name} (");
         for (at, (source, _)) in sources.iter().enumerate() {
             write!(origin, "{}{source}", if at > 0 { ", " } else { "" })?;
         }
         origin.push(')');
-        Ok(Self { path, bytes: text.len() as u64, text, lines, origin })
+        Ok(Self { path, syslog, bytes: text.len() as u64, text, lines, origin })
     }
 }
 

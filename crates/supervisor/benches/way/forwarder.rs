@@ -15,6 +15,22 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How often it is looked whether all has arrived.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
+/// What its configuration says besides the input and the stream.
+pub(crate) struct Settings<'a> {
+    /// Settings of the output, a line each.
+    pub(crate) of_output: &'a str,
+    /// What stands beside inputs and outputs.
+    pub(crate) more: &'a str,
+    /// The program.
+    pub(crate) millpond: &'a Path,
+}
+
+impl<'a> From<&'a str> for Settings<'a> {
+    fn from(of_output: &'a str) -> Self {
+        Self { of_output, more: "", millpond: Path::new(env!("CARGO_BIN_EXE_millpond")) }
+    }
+}
+
 /// A running `millpond run`.
 pub(crate) struct Forwarder {
     child: Child,
@@ -42,19 +58,20 @@ pub(crate) fn fresh(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
 
 impl Forwarder {
     /// Starts one in `directory`, which reads the files of this pattern and sends to `endpoint`, and waits until it is
-    /// ready. `settings` are those of its output, a line each.
-    pub(crate) fn start(
+    /// ready.
+    pub(crate) fn start<'a>(
         directory: &Path,
         files: &str,
         endpoint: &str,
-        settings: &str,
+        settings: impl Into<Settings<'a>>,
     ) -> anyhow::Result<Self> {
-        let settings: String = settings.lines().map(|line| format!("    {}\n", line.trim())).collect();
+        let Settings { of_output, more, millpond } = settings.into();
+        let settings: String = of_output.lines().map(|line| format!("    {}\n", line.trim())).collect();
         let config = format!(
             "data_dir: data\nadmin: {{ listen: \"127.0.0.1:0\" }}\n\
              inputs:\n  app: {{ type: file, include: [\"{files}\"] }}\n\
              outputs:\n  main:\n    type: kinesis\n    stream_name: logs\n    region: us-east-1\n    \
-             endpoint: \"{endpoint}\"\n    auth: {{ method: manual, access_key: bench, secret_key: bench }}\n{settings}"
+             endpoint: \"{endpoint}\"\n    auth: {{ method: manual, access_key: bench, secret_key: bench }}\n{settings}{more}"
         );
         std::fs::write(directory.join("millpond.yaml"), config)?;
         let log = directory.join("log");
@@ -62,7 +79,7 @@ impl Forwarder {
         let socket = UnixDatagram::bind(&notify)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         let start = std::time::Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_millpond"))
+        let mut child = Command::new(millpond)
             .args(["run", "--config", "millpond.yaml"])
             .current_dir(directory)
             .env("NOTIFY_SOCKET", &notify)

@@ -5,7 +5,8 @@
 //! forwarder is a process of its own, by the kernel's accounts; the endpoint runs in this one.
 //!
 //! Names behind `--` choose parts, as `-- floor drain`. Environment: `MILLPOND_BENCH_LINES` (3000000) lines a round,
-//! `MILLPOND_BENCH_ROUNDS` (5), `MILLPOND_BENCH_GB` (20) in the large queue, `MILLPOND_BENCH_DIR` (`target/tmp`).
+//! `MILLPOND_BENCH_ROUNDS` (5), `MILLPOND_BENCH_GB` (20) in the large queue, `MILLPOND_BENCH_DIR` (`target/tmp`), `MILLPOND_BENCH_OTHER`
+//! another build of the program, which sends the same lines in turn with this one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +35,8 @@ struct Bench {
     rounds: usize,
     large_bytes: u64,
     wanted: Vec<String>,
+    /// Another build of the program.
+    other: Option<PathBuf>,
 }
 
 impl Bench {
@@ -55,6 +58,7 @@ impl Bench {
             rounds: usize::try_from(number("MILLPOND_BENCH_ROUNDS", 5)?.max(1))?,
             large_bytes: number("MILLPOND_BENCH_GB", 20)? * 1_000_000_000,
             wanted: std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect(),
+            other: std::env::var_os("MILLPOND_BENCH_OTHER").map(PathBuf::from),
             directory,
         })
     }
@@ -99,7 +103,10 @@ async fn measure(bench: &Bench) -> anyhow::Result<()> {
     let mut steadies = steady::Mode::ALL.map(|mode| (mode, Vec::new()));
     for _ in 0..bench.rounds {
         floors.push(Floor::measure(corpus));
-        for (mode, rounds) in steadies.iter_mut().filter(|(mode, _)| bench.wants(mode.part())) {
+        let wants = |mode: steady::Mode| {
+            bench.wants(mode.part()) && (mode != steady::Mode::Other || bench.other.is_some())
+        };
+        for (mode, rounds) in steadies.iter_mut().filter(|(mode, _)| wants(*mode)) {
             rounds.push(steady::round(bench, *mode).await?);
         }
         if let Some(backlog) = &backlog {

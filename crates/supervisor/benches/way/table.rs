@@ -61,12 +61,21 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head =
-            ["cpu s", "to the floor", "goal", "events/s", "cores", "resident MB", "wire MB", "disk MB"];
-        let [cpu, ratio, goal, events, cores, resident, wire, disk] = head;
+        let head = [
+            "cpu s",
+            "per cpu s",
+            "to the floor",
+            "goal",
+            "events/s",
+            "cores",
+            "resident MB",
+            "wire MB",
+            "disk MB",
+        ];
+        let [cpu, rate, ratio, goal, events, cores, resident, wire, disk] = head;
         writeln!(
             f,
-            "{:<46}{cpu:>7}{ratio:>14}  {goal:<14}{events:>11}{cores:>7}{resident:>13}{wire:>9}{disk:>9}",
+            "{:<46}{cpu:>7}{rate:>11}{ratio:>14}  {goal:<14}{events:>11}{cores:>7}{resident:>13}{wire:>9}{disk:>9}",
             "for a million events"
         )?;
         for row in &self.0 {
@@ -77,9 +86,10 @@ impl fmt::Display for Table {
             });
             writeln!(
                 f,
-                "{:<46}{:>7.3}{:>14}  {:<14}{:>11}{:>7}{:>13}{:>9}{:>9}",
+                "{:<46}{:>7.3}{:>11.0}{:>14}  {:<14}{:>11}{:>7}{:>13}{:>9}{:>9}",
                 row.what,
                 row.cpu,
+                1e6 / row.cpu,
                 ratio.map(|ratio| format!("{ratio:.3}")).unwrap_or_default(),
                 goal.flatten().map(|goal| goal.to_string()).unwrap_or_default(),
                 row.events_per_second.map(|events| format!("{events:.0}")).unwrap_or_default(),

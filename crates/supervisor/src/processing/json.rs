@@ -80,44 +80,77 @@ impl<'n, I: Iterator<Item = &'n str>> Visitor<'_> for Key<I> {
 
 /// Appends a JSON object without its internal fields, the others as they were written.
 pub fn without_internal(object: &[u8], out: &mut Vec<u8>) {
-    let begin = out.len();
-    let walk = Copy { out: &mut *out };
-    if serde_json::Deserializer::from_slice(object).deserialize_map(walk).is_err() {
-        // Who calls this has looked at it before.
-        debug_assert!(false, "an object that was looked at is one");
+    // Who calls this has looked at it before.
+    let Members(members) = serde_json::from_slice(object).expect("an object that was looked at is one");
+    let sent = members.iter().filter(|(key, _)| !key.starts_with(INTERNAL));
+    out.push(b'{');
+    for (index, (key, value)) in sent.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push_text(key, out);
+        out.push(b':');
+        out.extend_from_slice(value.get().as_bytes());
+    }
+    out.push(b'}');
+}
+
+/// Appends an object whose `_raw` is cut so that it has at most `bytes_max` bytes, with `"_truncated":true` behind it. All
+/// else stays as it was written. `false`, and nothing appended, where it has no text under `_raw`, or is too large without.
+pub fn cut_raw(object: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> bool {
+    const MARK: &[u8] = b",\"_truncated\":true}";
+    let Ok(Members(members)) = serde_json::from_slice::<Members<'_>>(object) else { return false };
+    let Some(at) = members.iter().position(|(key, value)| key == "_raw" && value.get().starts_with('"'))
+    else {
+        return false;
+    };
+    let Ok(raw) = serde_json::from_str::<Cow<'_, str>>(members[at].1.get()) else { return false };
+    let (begin, mut behind) = (out.len(), Vec::new());
+    for (index, (key, value)) in members.iter().enumerate() {
+        let into = if index <= at { &mut *out } else { &mut behind };
+        into.push(if index == 0 { b'{' } else { b',' });
+        push_text(key, into);
+        into.push(b':');
+        if index != at {
+            into.extend_from_slice(value.get().as_bytes());
+        }
+    }
+    behind.extend_from_slice(MARK);
+    let Some(room) = bytes_max.checked_sub(out.len() - begin + 2 + behind.len()) else {
         out.truncate(begin);
-        out.extend_from_slice(b"{}");
-    }
+        return false;
+    };
+    out.push(b'"');
+    crate::codec::escape_begin(&raw, room, out);
+    out.push(b'"');
+    out.extend_from_slice(&behind);
+    true
 }
 
-struct Copy<'o> {
-    out: &'o mut Vec<u8>,
-}
+/// The members of an object, the values as they were written.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'de> Visitor<'de> for Copy<'_> {
-    type Value = ();
+impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
+        impl<'de> Visitor<'de> for All {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut separator = b'{';
-        while let Some((key, value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
-            if key.0.starts_with(INTERNAL) {
-                continue;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
             }
-            self.out.push(separator);
-            separator = b',';
-            push_text(&key.0, self.out);
-            self.out.push(b':');
-            self.out.extend_from_slice(value.get().as_bytes());
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((key, value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+                    members.push((key.0, value));
+                }
+                Ok(members)
+            }
         }
-        if separator == b'{' {
-            self.out.push(b'{');
-        }
-        self.out.push(b'}');
-        Ok(())
+
+        deserializer.deserialize_map(All).map(Self)
     }
 }
 
@@ -164,6 +197,27 @@ mod tests {
         check(r#"{"__a":1}"#, "{}");
         check(r#" { "a" : 1.10 , "__b":{"c":1}, "c\n": [ 1, 2 ] } "#, r#"{"a":1.10,"c\n":[ 1, 2 ]}"#);
         check(r#"{"\u005f_a":1,"n":18446744073709551616}"#, r#"{"n":18446744073709551616}"#);
+    }
+
+    #[test]
+    fn raw_is_cut_and_all_else_stays() {
+        let object = r#" {"a": 1.0, "_raw":"é\n\"xyz", "b":[ 2 ]} "#;
+        for bytes_max in 0..80 {
+            let mut out = b"x".to_vec();
+            let is_cut = cut_raw(object.as_bytes(), bytes_max, &mut out);
+            let out = String::from_utf8(out).unwrap();
+            if !is_cut {
+                assert!(bytes_max < 49 && out == "x", "{bytes_max} {out}");
+                continue;
+            }
+            assert!(out.len() - 1 <= bytes_max, "{out}");
+            let event: serde_json::Value = serde_json::from_str(&out[1..]).unwrap();
+            assert!("é\n\"xyz".starts_with(event["_raw"].as_str().unwrap()) && event["_truncated"] == true);
+            assert!(out.starts_with("x{\"a\":1.0,\"_raw\":\"") && out.contains("\"b\":[ 2 ]"), "{out}");
+        }
+        for other in ["{}", "[]", r#"{"_raw":1}"#, "no"] {
+            assert!(!cut_raw(other.as_bytes(), 1000, &mut Vec::new()), "{other}");
+        }
     }
 
     proptest! {

@@ -302,7 +302,10 @@ pub(super) fn key(name: &str) -> KeyString {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use vrl::compiler::prelude::*;
+
+    use super::{Program, Ran, Role, Runner, functions};
+    use std::sync::Arc;
 
     fn event(json: &str) -> ObjectMap {
         match serde_json::from_str(json).unwrap() {
@@ -381,5 +384,58 @@ mod tests {
         assert_eq!(left_out.span(), 12..22);
         let warned = Program::compile("x = 1\n.", Role::Pipeline).unwrap().warnings;
         assert_eq!(warned.len(), 1);
+    }
+
+    /// A function with a mistake in it.
+    #[derive(Debug, Clone)]
+    struct Panics;
+
+    impl Function for Panics {
+        fn identifier(&self) -> &'static str {
+            "panics"
+        }
+
+        fn usage(&self) -> &'static str {
+            ""
+        }
+
+        fn category(&self) -> &'static str {
+            ""
+        }
+
+        fn return_kind(&self) -> u16 {
+            kind::NULL
+        }
+
+        fn examples(&self) -> &'static [Example] {
+            &[]
+        }
+
+        fn compile(&self, _: &TypeState, _: &mut FunctionCompileContext, _: ArgumentList) -> Compiled {
+            Ok(self.clone().as_expr())
+        }
+    }
+
+    impl FunctionExpression for Panics {
+        fn resolve(&self, _: &mut Context<'_>) -> Resolved {
+            panic!("a mistake")
+        }
+
+        fn type_def(&self, _: &TypeState) -> TypeDef {
+            TypeDef::null()
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_function_is_a_failure_and_the_next_event_goes_on() {
+        let source = "x = 1\nif .a == 1 { panics() }\n.x = x";
+        let mut functions: Vec<Box<dyn Function>> = functions::all();
+        functions.push(Box::new(Panics));
+        let compiled = vrl::compiler::compile(source, &functions).unwrap_or_else(|all| panic!("{all:?}"));
+        let program = Program { source: source.into(), compiled: Arc::new(compiled.program) };
+        let mut runner = Runner::default();
+        let failed = Ran::Failed("a function of VRL panicked".to_owned());
+        assert_eq!(runner.shape(&program, event(r#"{"a":1}"#)), failed);
+        assert_eq!(runner.shape(&program, event(r#"{"a":2}"#)), Ran::Changed(event(r#"{"a":2,"x":1}"#)));
     }
 }

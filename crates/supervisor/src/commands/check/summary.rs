@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -13,6 +14,7 @@ use crate::config::checked::{
     Admin, Backpressure, Config, Format, Input, InputKind, OnFull, Output, QueueMode, ReadFrom,
 };
 use crate::config::units::{Period, Size, approximate};
+use crate::processing::Pipeline;
 
 /// What a configuration means.
 #[derive(Debug, Serialize)]
@@ -50,6 +52,8 @@ struct InputSummary {
     include: Vec<String>,
     exclude: Vec<String>,
     from_end: bool,
+    /// The pipeline that its events go through first.
+    pipeline: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,6 +63,14 @@ struct OutputSummary {
     stream_name: String,
     region: String,
     endpoint: Option<String>,
+    /// The events that it takes, as a condition in VRL; nothing: all.
+    r#where: Option<String>,
+    /// What it takes goes to no output below it.
+    r#final: bool,
+    /// The pipeline that they go through.
+    pipeline: Option<String>,
+    /// What is added to them.
+    system_fields: Vec<&'static str>,
     records: &'static str,
     backpressure: &'static str,
     /// Only with `backpressure: queue`.
@@ -127,8 +139,21 @@ impl InputSummary {
             Codec::Json => "json",
         };
         let (r#type, listen) = (input.kind.name(), input.kind.tcp_address());
-        Self { id: input.id.clone(), r#type, listen, codec, include, exclude, from_end }
+        Self {
+            id: input.id.clone(),
+            r#type,
+            listen,
+            codec,
+            include,
+            exclude,
+            from_end,
+            pipeline: name_of(input.pipeline.as_ref()),
+        }
     }
+}
+
+fn name_of(pipeline: Option<&Arc<Pipeline>>) -> Option<String> {
+    pipeline.map(|pipeline| pipeline.name.to_string())
 }
 
 impl OutputSummary {
@@ -144,6 +169,10 @@ impl OutputSummary {
             stream_name: output.stream_name.clone(),
             region: output.region.clone(),
             endpoint: output.endpoint.clone(),
+            r#where: output.route.condition.as_ref().map(|condition| condition.source().trim().to_owned()),
+            r#final: output.route.is_final,
+            pipeline: name_of(output.route.pipeline.as_ref()),
+            system_fields: output.route.system_fields.names().collect(),
             records,
             backpressure: output.backpressure.as_str(),
             queue: (output.backpressure == Backpressure::Queue).then(|| QueueSummary::new(output, rooms)),
@@ -234,7 +263,11 @@ impl fmt::Display for InputSummary {
         if self.from_end {
             f.write_str(", from the end")?;
         }
-        write!(f, ", as {}", self.codec)
+        write!(f, ", as {}", self.codec)?;
+        match &self.pipeline {
+            Some(pipeline) => write!(f, ", through {pipeline}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -247,6 +280,16 @@ impl fmt::Display for OutputSummary {
         write!(f, "stream {} in {}", self.stream_name, self.region)?;
         if let Some(endpoint) = &self.endpoint {
             write!(f, " at {endpoint}")?;
+        }
+        if let Some(condition) = &self.r#where {
+            let condition = condition.split_whitespace().collect::<Vec<_>>().join(" ");
+            write!(f, ", events of which {condition}")?;
+        }
+        if let Some(pipeline) = &self.pipeline {
+            write!(f, ", through {pipeline}")?;
+        }
+        if self.r#final {
+            f.write_str(", to no output below it")?;
         }
         let records = match self.records {
             "gzip" => "records of many events, gzip",

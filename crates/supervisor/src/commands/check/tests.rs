@@ -192,3 +192,19 @@ fn the_admin_address_is_explained() {
     assert!(told.contains("admin.tls.cert_file: DIR/no: cannot be read"), "{told}");
     assert!(!told.contains("HUNTER2"), "{told}");
 }
+
+#[test]
+fn pipelines_and_routes_are_explained() {
+    let (outcome, told) = check_text(&format!(
+        "pipelines: {{ tidy: {{ source: . }} }}\ninputs:\n  app: {{ type: stdin, pipeline: tidy }}\n\
+         outputs:\n  main: {OUTPUT}, where: '.a ==\n 1', final: true, pipeline: tidy }}\n  rest: {OUTPUT} }}\n"
+    ));
+    assert_eq!(outcome, Outcome::Good);
+    for words in [
+        "input   app: stdin, as text, through tidy\n",
+        "output  main: stream logs in eu-west-1, events of which .a == 1, through tidy, to no output below it, records",
+        "output  rest: stream logs in eu-west-1, records",
+    ] {
+        assert!(told.contains(words), "{words:?} is not in\n{told}");
+    }
+}
