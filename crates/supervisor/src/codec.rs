@@ -7,6 +7,7 @@ use std::sync::Arc;
 use memchr::memchr2;
 
 use crate::chunk::{Chunk, Codec, Form};
+use crate::processing::system_fields::Fields;
 use crate::processing::{Tail, json};
 
 /// What became of one line.
@@ -56,7 +57,7 @@ impl EventWriter {
         escape(chunk.source.as_bytes(), &mut suffix);
         suffix.push(b'"');
         if let Some(tail) = &tail {
-            tail.push(0, false, &mut suffix);
+            tail.push(Fields::default(), false, &mut suffix);
         }
         suffix.push(b'}');
         Self { codec: chunk.codec, are_events: false, suffix, tail }
@@ -76,22 +77,26 @@ impl EventWriter {
         }
         let mut written = Written::Text;
         if self.codec == Codec::Json {
-            let names = self.tail.iter().flat_map(|tail| tail.names());
-            if let Some(look) = json::look(line, names) {
+            if let Some(look) = json::look(line) {
                 self.write_object(line, look, out);
                 return Written::Json;
             }
             written = Written::NotAnObject;
         }
+        self.write_text(line, out);
+        written
+    }
+
+    /// Appends the event of a line that is wrapped.
+    pub fn write_text(&self, line: &[u8], out: &mut Vec<u8>) {
         out.reserve(line.len() + self.suffix.len() + 16);
         out.extend_from_slice(b"{\"_raw\":\"");
         escape(line, out);
         out.extend_from_slice(&self.suffix);
-        written
     }
 
-    /// Appends a JSON object as it is, but for internal fields and system fields.
-    fn write_object(&self, object: &[u8], look: json::Look, out: &mut Vec<u8>) {
+    /// Appends a JSON object, of which `look` is what is in it, as it is but for internal fields and system fields.
+    pub fn write_object(&self, object: &[u8], look: json::Look, out: &mut Vec<u8>) {
         let begin = out.len();
         if look.internal {
             json::without_internal(object, out);

@@ -230,6 +230,7 @@ mod tests {
 
     use super::*;
     use crate::chunk::{Codec, Receipt};
+    use crate::processing::{Program, Role};
 
     /// Polls once.
     mod futures_now {
@@ -296,6 +297,56 @@ mod tests {
         assert!(heard.lock().unwrap().is_empty());
         assert_eq!(take(&mut to_b), "x\n");
         assert_eq!(*heard.lock().unwrap(), [true]);
+    }
+
+    /// Ways of which each has a condition.
+    fn ways_by<const N: usize>(ways: [(Way, &str); N]) -> Arc<Ways> {
+        let with = |(way, condition): (Way, &str)| {
+            let condition = Program::compile(condition, Role::Condition).unwrap().program;
+            let route = Route { condition: Some(condition), ..Route::clone(&way.route) };
+            Way { route: Arc::new(route), ..way }
+        };
+        Arc::new(Ways { ways: ways.map(with).into(), ..Ways::default() })
+    }
+
+    #[tokio::test]
+    async fn each_output_gets_its_part_and_who_gets_nothing_has_no_share() {
+        let ((a, mut to_a), (b, mut to_b)) = (way("a"), way("b"));
+        let ways = ways_by([(a, "._raw == \"x\""), (b, "._raw == \"y\"")]);
+        let fanout = Fanout::new(watch::channel(Arc::clone(&ways)).1);
+        let (chunk, heard) = chunk("y\nz\ny\n");
+        fanout.send(chunk).await.unwrap();
+        assert!(to_a.try_recv().is_err() && heard.lock().unwrap().is_empty());
+        assert_eq!(take(&mut to_b).iter().filter(|byte| **byte == b'\n').count(), 2);
+        assert_eq!(*heard.lock().unwrap(), [true]);
+        assert_eq!(ways.counters.unrouted.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_chunk_of_which_nobody_gets_anything_is_settled() {
+        let (a, mut to_a) = way("a");
+        let fanout = Fanout::new(watch::channel(ways_by([(a, "false")])).1);
+        let (chunk, heard) = chunk("x\n");
+        fanout.send(chunk).await.unwrap();
+        assert!(to_a.try_recv().is_err());
+        assert_eq!(*heard.lock().unwrap(), [true]);
+    }
+
+    #[tokio::test]
+    async fn a_chunk_that_waits_keeps_what_it_was_made_into() {
+        let (a, mut to_a) = way("a");
+        let (ways, follow) = watch::channel(ways_by([(a.clone(), "true")]));
+        let fanout = Fanout::new(follow);
+        fanout.send(chunk("1\n").0).await.unwrap();
+        let (second, _) = chunk("2\n");
+        let sending = fanout.send(second);
+        tokio::pin!(sending);
+        assert!(now_or_never(&mut sending).is_none(), "there is no room");
+        // From now on nothing would go there.
+        ways.send_replace(ways_by([(a, "false")]));
+        take(&mut to_a);
+        sending.await.unwrap();
+        assert!(String::from_utf8_lossy(&take(&mut to_a)).contains("\"_raw\":\"2\""));
     }
 
     #[tokio::test]

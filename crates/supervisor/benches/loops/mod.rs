@@ -1,6 +1,7 @@
 //! The loops that every event goes through, each by itself, on lines of `fixtures/logs`: always the same work.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use millpond::backlog::{Content, info_of};
 use millpond::chunk::{Chunk, Codec, Form, Framing, Receipt};
 use millpond::codec::{EventWriter, escape};
 use millpond::inputs::lines::take_lines;
+use millpond::processing::{OnError, Pipeline, Plan, Program, Role, Route, Shaping, Stage};
 use millpond_kinesis::aws::body;
 use millpond_kinesis::encode::gzip;
 use millpond_kinesis::{Batch, Batcher, BatcherOptions, COMPRESSION_LEVEL_DEFAULT, Format};
@@ -36,6 +38,8 @@ pub(crate) fn all() -> Vec<Loop> {
         lines(),
         escaping(),
         events(),
+        objects(),
+        shaping(),
         compressing(),
         queueing(),
         reading(),
@@ -80,6 +84,50 @@ fn events() -> Loop {
         drop(batcher.seal());
     };
     Loop { name: "events", bytes, run: Box::new(run) }
+}
+
+/// Lines that are JSON objects into events.
+fn objects() -> Loop {
+    let chunk = Chunk { codec: Codec::Json, data: finished(), ..chunk() };
+    let bytes = chunk.data.len();
+    let writer = EventWriter::new(&chunk, "edge");
+    let mut out = Vec::with_capacity(2 * bytes);
+    let run = move || {
+        out.clear();
+        chunk.messages().for_each(|line| {
+            writer.write(line, &mut out);
+        });
+    };
+    Loop { name: "objects", bytes, run: Box::new(run) }
+}
+
+/// The events of the lines, as JSON.
+fn finished() -> Bytes {
+    let chunk = chunk();
+    let writer = EventWriter::new(&chunk, "edge");
+    let mut out = Vec::new();
+    for line in chunk.messages() {
+        writer.write(line, &mut out);
+        out.push(b'\n');
+    }
+    out.into()
+}
+
+/// Lines through a program that takes each apart and changes it.
+fn shaping() -> Loop {
+    let source = "if starts_with(string!(._raw), \"#\") { abort }\n.size = length!(._raw)\ndel(.source)";
+    let program = Program::compile(source, Role::Pipeline).expect("a program that compiles").program;
+    let pipeline = Pipeline { name: "p".into(), program, file: None, on_error: OnError::Pass };
+    let shaping = Shaping { pipeline: Arc::new(pipeline), counters: Arc::default() };
+    let plan = Plan { shaping: Some(shaping), routes: vec![Arc::new(Route::plain("main"))] };
+    let chunk = chunk();
+    let bytes = chunk.data.len();
+    let run = move || {
+        let mut stage = Stage::new(&plan, &chunk, "edge");
+        while stage.take(usize::MAX) {}
+        drop(black_box(stage.finish()));
+    };
+    Loop { name: "pipeline", bytes, run: Box::new(run) }
 }
 
 fn compressing() -> Loop {

@@ -20,6 +20,11 @@ const REMEDIES: &[(&[&str], &str)] = &[
          choose another partition_key",
     ),
     (
+        &["PipelineFailed"],
+        "the pipeline failed on it: mend the program for those to come (`millpond pipeline try` shows what it makes of an \
+         event); a retry sends the event as it came to the pipeline",
+    ),
+    (
         &["ForeignFrame"],
         "something that is no batch was in the queue: another program has written there, or a newer millpond. It cannot be \
          sent; `dead-letters show --json` has its bytes",

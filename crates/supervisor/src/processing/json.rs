@@ -6,36 +6,36 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::system_fields::Fields;
+
 /// What the names of internal fields begin with. They are never sent.
 pub const INTERNAL: &str = "__";
 
-/// Which of a few fields an object has.
+/// Which fields of those that matter here an object has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Look {
-    /// It has internal fields.
+    /// Internal fields.
     pub internal: bool,
-    /// A bit for each of the names that were asked for.
-    pub present: u64,
+    /// System fields.
+    pub present: Fields,
 }
 
-/// Looks at one JSON object, with any white space around it; nothing if the text is anything else. At most 64 `names`.
+/// Looks at one JSON object, with any white space around it; nothing if the text is anything else.
 #[must_use]
-pub fn look<'n>(text: &[u8], names: impl Iterator<Item = &'n str> + Clone) -> Option<Look> {
+pub fn look(text: &[u8]) -> Option<Look> {
     let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
     if first != Some(&b'{') {
         return None;
     }
     let mut json = serde_json::Deserializer::from_slice(text);
-    let look = json.deserialize_map(TopLevel { names }).ok()?;
+    let look = json.deserialize_map(TopLevel).ok()?;
     json.end().ok()?;
     Some(look)
 }
 
-struct TopLevel<I> {
-    names: I,
-}
+struct TopLevel;
 
-impl<'de, 'n, I: Iterator<Item = &'n str> + Clone> Visitor<'de> for TopLevel<I> {
+impl<'de> Visitor<'de> for TopLevel {
     type Value = Look;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,20 +44,18 @@ impl<'de, 'n, I: Iterator<Item = &'n str> + Clone> Visitor<'de> for TopLevel<I> 
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Look, A::Error> {
         let mut look = Look::default();
-        while let Some(found) = map.next_key_seed(Key { names: self.names.clone() })? {
+        while let Some(found) = map.next_key_seed(Key)? {
             look.internal |= found.internal;
-            look.present |= found.present;
+            look.present = look.present.and(found.present);
             map.next_value::<IgnoredAny>()?;
         }
         Ok(look)
     }
 }
 
-struct Key<I> {
-    names: I,
-}
+struct Key;
 
-impl<'de, 'n, I: Iterator<Item = &'n str>> DeserializeSeed<'de> for Key<I> {
+impl<'de> DeserializeSeed<'de> for Key {
     type Value = Look;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Look, D::Error> {
@@ -65,7 +63,7 @@ impl<'de, 'n, I: Iterator<Item = &'n str>> DeserializeSeed<'de> for Key<I> {
     }
 }
 
-impl<'n, I: Iterator<Item = &'n str>> Visitor<'_> for Key<I> {
+impl Visitor<'_> for Key {
     type Value = Look;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,8 +71,7 @@ impl<'n, I: Iterator<Item = &'n str>> Visitor<'_> for Key<I> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Look, E> {
-        let present = self.names.enumerate().find(|(_, name)| *name == key).map_or(0, |(bit, _)| 1 << bit);
-        Ok(Look { internal: key.starts_with(INTERNAL), present })
+        Ok(Look { internal: key.starts_with(INTERNAL), present: Fields::named(key) })
     }
 }
 
@@ -172,16 +169,20 @@ mod tests {
     use super::*;
 
     fn seen(text: &str) -> Option<Look> {
-        look(text.as_bytes(), ["a", "b"].into_iter())
+        look(text.as_bytes())
     }
 
     #[test]
     fn an_object_is_looked_at_on_its_top_level_only() {
-        let found = |internal, present| Some(Look { internal, present });
-        assert_eq!(seen("{}"), found(false, 0));
-        assert_eq!(seen(" {\"b\": {\"a\":1,\"__x\":2}} "), found(false, 0b10));
-        assert_eq!(seen("{\"a\":1,\"__x\":[],\"b\":null}"), found(true, 0b11));
-        assert_eq!(seen("{\"\\u005f_x\":1,\"\\u0061\":2}"), found(true, 0b01));
+        let found = |internal, names: &[&str]| {
+            let present = names.iter().map(|name| Fields::named(name)).fold(Fields::default(), Fields::and);
+            Some(Look { internal, present })
+        };
+        assert_eq!(seen("{}"), found(false, &[]));
+        assert_eq!(seen(" {\"cribl_wp\": {\"cribl_pipe\":1,\"__x\":2}} "), found(false, &["cribl_wp"]));
+        let both = "{\"cribl_wp\":1,\"__x\":[],\"cribl_pipe\":null}";
+        assert_eq!(seen(both), found(true, &["cribl_pipe", "cribl_wp"]));
+        assert_eq!(seen("{\"\\u005f_x\":1,\"\\u0063ribl_wp\":2}"), found(true, &["cribl_wp"]));
         for other in ["", "[]", "1", "{", "{} x", "{\"a\":}", "{\"a\":\"\n\"}"] {
             assert_eq!(seen(other), None, "{other}");
         }

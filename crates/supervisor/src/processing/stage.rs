@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use vrl::value::{ObjectMap, Value};
 
-use super::json::{INTERNAL, push_text};
+use super::json::{self, INTERNAL, Look, push_text};
 use super::program::{Ran, Runner, key};
+use super::system_fields::Fields;
 use super::{OnError, Plan, Route, Shaping, Tail};
 use crate::chunk::{Chunk, Codec, Framing, Messages, Rejected};
 use crate::codec::{EventWriter, valid};
@@ -89,7 +90,8 @@ struct Out {
 #[derive(Debug)]
 struct Message<'a> {
     text: Cow<'a, [u8]>,
-    is_object: bool,
+    /// What is in it, where it is a JSON object and is meant to be one.
+    look: Option<Look>,
     was_valid: bool,
 }
 
@@ -222,7 +224,7 @@ impl<'a> Stage<'a> {
     fn put(&mut self, index: usize, route: &Route, event: &Event<'_>) {
         if let Some(message) = event.origin {
             route.counters.not_utf8.add(u64::from(!message.was_valid));
-            route.counters.not_objects.add(u64::from(self.reader.codec == Codec::Json && !message.is_object));
+            route.counters.not_objects.add(u64::from(self.reader.codec == Codec::Json && message.look.is_none()));
         }
         let out = &mut self.outs[index];
         write(event, &out.writer, &mut out.data);
@@ -305,9 +307,10 @@ impl Event<'_> {
 
 fn write(event: &Event<'_>, writer: &EventWriter, out: &mut Vec<u8>) {
     match (event.origin, &event.fields) {
-        (Some(message), _) => {
-            writer.write(&message.text, out);
-        }
+        (Some(message), _) => match message.look {
+            Some(look) => writer.write_object(&message.text, look, out),
+            None => writer.write_text(&message.text, out),
+        },
         (None, Some(fields)) => write_fields(fields, writer.tail(), out),
         (None, None) => unreachable!("an event has an origin or fields"),
     }
@@ -317,7 +320,7 @@ fn write(event: &Event<'_>, writer: &EventWriter, out: &mut Vec<u8>) {
 fn write_fields(fields: &ObjectMap, tail: Option<&Tail>, out: &mut Vec<u8>) {
     out.push(b'{');
     let mut is_first = true;
-    let mut present = 0;
+    let mut present = Fields::default();
     for (name, value) in fields.iter().filter(|(name, _)| !name.starts_with(INTERNAL)) {
         if !is_first {
             out.push(b',');
@@ -326,8 +329,7 @@ fn write_fields(fields: &ObjectMap, tail: Option<&Tail>, out: &mut Vec<u8>) {
         push_text(name, out);
         out.push(b':');
         write_value(value, out);
-        let bit = tail.and_then(|tail| tail.names().position(|field| field == &**name));
-        present |= bit.map_or(0, |bit| 1 << bit);
+        present = present.and(Fields::named(name));
     }
     if let Some(tail) = tail {
         tail.push(present, is_first, out);
@@ -373,12 +375,12 @@ impl<'a> Reader<'a> {
     fn message(&self, message: &'a [u8]) -> Message<'a> {
         let text = if self.all_valid { Cow::Borrowed(message) } else { valid(message) };
         let was_valid = matches!(text, Cow::Borrowed(_));
-        let is_object = self.codec == Codec::Json && super::json::look(&text, std::iter::empty()).is_some();
-        Message { text, is_object, was_valid }
+        let look = if self.codec == Codec::Json { json::look(&text) } else { None };
+        Message { text, look, was_valid }
     }
 
     fn fields(&self, message: &Message<'_>) -> ObjectMap {
-        if message.is_object
+        if message.look.is_some()
             && let Ok(Value::Object(fields)) = serde_json::from_slice(&message.text)
         {
             return fields;

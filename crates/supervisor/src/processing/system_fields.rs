@@ -11,6 +11,28 @@ pub const NAMES: [&str; 6] =
 /// There is one process here that works on events.
 const WORKER: &str = "w0";
 
+/// Some of the system fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fields(u8);
+
+impl Fields {
+    /// The field of this name; none where it is no system field.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self(NAMES.iter().position(|field| *field == name).map_or(0, |bit| 1 << bit))
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
 /// Which system fields an output adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SystemFields {
@@ -85,7 +107,7 @@ pub struct Facts<'a> {
 /// The system fields of one way, ready to be put at the end of events.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tail {
-    fields: Vec<(&'static str, Vec<u8>)>,
+    fields: Vec<(Fields, Vec<u8>)>,
 }
 
 impl Tail {
@@ -122,7 +144,7 @@ impl Tail {
             // Writing to a Vec cannot fail.
             write!(member, "\"{name}\":").expect("a Vec takes what is written to it");
             member.append(&mut value(name)?);
-            Some((name, member))
+            Some((Fields::named(name), member))
         };
         Self { fields: chosen.names().filter_map(member).collect() }
     }
@@ -133,16 +155,11 @@ impl Tail {
         self.fields.is_empty()
     }
 
-    /// The names of the fields.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> + Clone {
-        self.fields.iter().map(|(name, _)| *name)
-    }
-
-    /// Appends those fields whose bit in `present` is not set, as members of an object whose brace is still open.
-    /// `is_first`: the object has no members yet.
-    pub fn push(&self, present: u64, mut is_first: bool, out: &mut Vec<u8>) {
-        for (bit, (_, member)) in self.fields.iter().enumerate() {
-            if present & (1 << bit) == 0 {
+    /// Appends the fields that are not `present`, as members of an object whose brace is still open. `is_first`: the
+    /// object has no members yet.
+    pub fn push(&self, present: Fields, mut is_first: bool, out: &mut Vec<u8>) {
+        for (field, member) in &self.fields {
+            if !present.has(*field) {
                 if !is_first {
                     out.push(b',');
                 }
@@ -188,19 +205,20 @@ mod tests {
             output: "main",
             route: "errors",
         };
-        let text = |facts: &Facts<'_>, present, is_first| {
+        let text = |facts: &Facts<'_>, present: &[&str], is_first| {
+            let present = present.iter().map(|name| Fields::named(name)).fold(Fields::default(), Fields::and);
             let mut out = Vec::new();
             Tail::new(&all, facts).push(present, is_first, &mut out);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(
-            text(&facts, 0, false),
+            text(&facts, &[], false),
             r#","cribl_host":"edge-\"7\"","cribl_input":"file:app","cribl_output":"kinesis:main","cribl_route":"errors","cribl_wp":"w0""#
         );
-        assert_eq!(text(&facts, 0b01110, true), r#""cribl_host":"edge-\"7\"","cribl_wp":"w0""#);
+        assert_eq!(text(&facts, &NAMES[2..5], true), r#""cribl_host":"edge-\"7\"","cribl_wp":"w0""#);
         let one = Facts { pipelines: &["tidy"], ..facts };
-        assert_eq!(text(&one, 0b111_110, true), r#""cribl_pipe":"tidy""#);
+        assert_eq!(text(&one, &NAMES[1..], true), r#""cribl_pipe":"tidy""#);
         let two = Facts { pipelines: &["tidy", "cut"], ..facts };
-        assert_eq!(text(&two, 0b111_110, false), r#","cribl_pipe":["tidy","cut"]"#);
+        assert_eq!(text(&two, &NAMES[1..], false), r#","cribl_pipe":["tidy","cut"]"#);
     }
 }
