@@ -65,6 +65,12 @@ fn fixtures() {
     assert!(different.is_empty(), "not as expected:\n{different}");
 }
 
+/// The route of an output that says nothing of it.
+fn route(name: &str) -> Route {
+    let (system_fields, _) = SystemFields::choose(&["cribl_pipe".to_owned()]);
+    Route { name: name.to_owned(), system_fields, ..Route::default() }
+}
+
 #[test]
 fn the_least_that_a_file_must_hold() {
     let (config, warnings) = parse_here(&with_output("")).unwrap();
@@ -86,11 +92,7 @@ fn the_least_that_a_file_must_hold() {
             tags: vec![],
             active: true,
             inputs: None,
-            route: Route {
-                name: "main".into(),
-                system_fields: SystemFields::choose(&["cribl_pipe".to_owned()]).0,
-                ..Route::default()
-            },
+            route: route("main"),
             adopt: Vec::new(),
             stream_name: "logs".into(),
             region: "eu-west-1".into(),

@@ -1,5 +1,6 @@
-//! Warnings and errors that repeat themselves, from wherever they come: a flood of events that cannot be sent, or of
-//! requests that are refused, must not become a flood of lines. Some of each kind are said; of the rest, the number.
+//! Warnings and errors that repeat themselves, from wherever they come, and all that programs on the way of events say: a
+//! flood of events that cannot be sent, or of requests that are refused, must not become a flood of lines. Some of each kind
+//! are said; of the rest, the number.
 //!
 //! A kind is the place in the program, with the output or input that it speaks of.
 
@@ -21,6 +22,8 @@ use crate::counters::Counter;
 pub(super) const PERIOD: Duration = Duration::from_secs(10);
 /// What is told of lines that were held back is never held back itself.
 const OWN_TARGET: &str = "millpond::held_back";
+/// Where `log()` in a program comes from.
+const PROGRAM_TARGET: &str = "vrl";
 
 /// What was held back and is not told yet; to be told by [`say_in_time`](Self::say_in_time).
 #[derive(Debug, Clone)]
@@ -126,7 +129,8 @@ impl HeldBack {
 
     fn is_to_be_said(&self, event: &Event<'_>) -> bool {
         let metadata = event.metadata();
-        if *metadata.level() > Level::WARN || metadata.target() == OWN_TARGET {
+        let of_program = metadata.target().starts_with(PROGRAM_TARGET);
+        if (*metadata.level() > Level::WARN && !of_program) || metadata.target() == OWN_TARGET {
             return true;
         }
         let mut kind = Kind {
@@ -167,10 +171,16 @@ impl HeldBack {
         let due = lock(&self.shared.lately).due(now);
         for (Kind { level, of, message, .. }, held_back) in due {
             let of = (!of.is_empty()).then_some(of);
-            if level == Level::ERROR {
-                tracing::error!(target: OWN_TARGET, of, held_back, "{held_back} more like this were held back: {message}");
-            } else {
-                tracing::warn!(target: OWN_TARGET, of, held_back, "{held_back} more like this were held back: {message}");
+            match level {
+                Level::ERROR => {
+                    tracing::error!(target: OWN_TARGET, of, held_back, "{held_back} more like this were held back: {message}");
+                }
+                Level::WARN => {
+                    tracing::warn!(target: OWN_TARGET, of, held_back, "{held_back} more like this were held back: {message}");
+                }
+                _ => {
+                    tracing::info!(target: OWN_TARGET, of, held_back, "{held_back} more like this were held back: {message}")
+                }
             }
         }
     }
@@ -207,11 +217,14 @@ mod tests {
                 tracing::warn!(output, bytes, "an event is too large");
             }
             tracing::info!(bytes, "that is no warning");
+            tracing::info!(target: "vrl::stdlib::log", bytes, "a program says");
         }
         held_back.say_all();
         let text = written.text();
         let count = |words: &str| text.lines().filter(|line| line.contains(words)).count();
         assert_eq!(count("that is no warning"), 1_000);
+        assert_eq!(count("a program says bytes"), 10);
+        assert_eq!(count("INFO 990 more like this were held back: a program says"), 1);
         for of in ["main", "spare"] {
             let said = count(&format!("WARN an event is too large output=\"{of}\""));
             assert!((1..100).contains(&said), "{text}");

@@ -224,7 +224,10 @@ impl<'a> Stage<'a> {
     fn put(&mut self, index: usize, route: &Route, event: &Event<'_>) {
         if let Some(message) = event.origin {
             route.counters.not_utf8.add(u64::from(!message.was_valid));
-            route.counters.not_objects.add(u64::from(self.reader.codec == Codec::Json && message.look.is_none()));
+            route
+                .counters
+                .not_objects
+                .add(u64::from(self.reader.codec == Codec::Json && message.look.is_none()));
         }
         let out = &mut self.outs[index];
         write(event, &out.writer, &mut out.data);
@@ -339,7 +342,10 @@ fn write_fields(fields: &ObjectMap, tail: Option<&Tail>, out: &mut Vec<u8>) {
 
 fn write_value(value: &Value, out: &mut Vec<u8>) {
     match value {
-        Value::Bytes(text) => push_text(&String::from_utf8_lossy(text), out),
+        Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => push_text(text, out),
+            Err(_) => push_text(&String::from_utf8_lossy(bytes), out),
+        },
         Value::String(text) => push_text(text, out),
         // A Vec takes what is written to it, and every key is text.
         other => serde_json::to_writer(out, other).expect("a value of VRL is JSON"),
