@@ -259,6 +259,29 @@ fn the_recipes_of_the_page_work() {
     assert_eq!(worked, 10);
 }
 
+/// What the page shows before the recipes is a good configuration, and its tests pass.
+#[test]
+fn the_examples_of_the_page_are_good() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pipelines.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let before = page.split_once("## Recipes").unwrap().0;
+    let blocks: Vec<&str> =
+        before.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    let [pipeline, routes, tests] = blocks[..] else { panic!("three examples: {blocks:?}") };
+    let directory = tempfile::tempdir().unwrap();
+    let run = |config: String, args: &[&str]| {
+        std::fs::write(directory.path().join("millpond.yaml"), config).unwrap();
+        told(&millpond(directory.path(), args, ""))
+    };
+    let (program, _) = pipeline.split_once("inputs:").unwrap();
+    for config in [pipeline.to_owned(), routes.to_owned()] {
+        let (_, out, err) = run(config, &["check"]);
+        assert!(out.contains("the configuration is good: no problems"), "{out}{err}");
+    }
+    let (code, out, err) = run(format!("{program}{routes}{tests}"), &["test"]);
+    assert!(code == Some(0) && out.ends_with("\n3 passed, 0 failed\n"), "{out}{err}");
+}
+
 #[test]
 fn tests_that_fail_say_where_and_end_with_1() {
     let directory = tempfile::tempdir().unwrap();

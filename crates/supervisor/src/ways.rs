@@ -124,7 +124,8 @@ impl Fanout {
 
     /// Hands to every output what it gets of the chunk, waiting while one of them has no room. What each gets is settled
     /// before the first one has it: a change meanwhile is for the next chunk. An output that is taken away meanwhile gets
-    /// nothing; if that leaves nobody, the receipt reports that the chunk is not settled.
+    /// nothing. If that leaves nobody, or if others have not got the same events, the receipt reports that the chunk is not
+    /// settled: its input gives it once more, if it can.
     ///
     /// # Errors
     /// [`Closed`] when an output no longer takes events; the chunk's receipt then reports that it is not settled.
@@ -137,14 +138,18 @@ impl Fanout {
         let parts = part(&now, &chunk).await;
         // The way that no longer leads anywhere must not be held while this waits.
         drop(now);
-        let mut taken = parts.is_empty();
+        let (mut taken, mut missed) = (parts.is_empty(), false);
         for (output, part) in parts {
-            if let Some(room) = room_at(&mut ways, &output).await? {
-                room.send(part);
-                taken = true;
+            match room_at(&mut ways, &output).await? {
+                Some(room) => {
+                    room.send(part);
+                    taken = true;
+                }
+                // What was made for one output alone is nowhere else.
+                None => missed |= matches!(part.form, Form::Events(_)),
             }
         }
-        if taken {
+        if taken && !missed {
             chunk.receipt.settle();
         }
         Ok(())
@@ -330,6 +335,23 @@ mod tests {
         fanout.send(chunk).await.unwrap();
         assert!(to_a.try_recv().is_err());
         assert_eq!(*heard.lock().unwrap(), [true]);
+    }
+
+    #[tokio::test]
+    async fn a_part_whose_output_is_taken_away_is_not_settled_although_others_have_theirs() {
+        let ((a, _to_a), (b, mut to_b)) = (way("a"), way("b"));
+        let (x, y) = ("._raw == \"x\"", "._raw == \"y\"");
+        let (ways, follow) = watch::channel(ways_by([(a, x), (b.clone(), y)]));
+        let fanout = Fanout::new(follow);
+        fanout.send(chunk("x\n").0).await.unwrap();
+        let (second, heard) = chunk("x\ny\n");
+        let sending = fanout.send(second);
+        tokio::pin!(sending);
+        assert!(now_or_never(&mut sending).is_none(), "there is no room at a");
+        ways.send_replace(ways_by([(b, y)]));
+        sending.await.unwrap();
+        take(&mut to_b);
+        assert_eq!(*heard.lock().unwrap(), [false]);
     }
 
     #[tokio::test]
