@@ -344,7 +344,7 @@ impl<'a> Section<'a> {
         let path = self.path_of(key);
         let name = format!("{path} ({})", self.context.file);
         let around = match processing::lines_of(self.context.source, node.at, text) {
-            Some(lines) => Surroundings { name: self.context.file, text: self.context.source, lines },
+            Some(lines) => Surroundings::within(self.context.file, self.context.source, text, lines),
             None => Surroundings::itself(&name, text),
         };
         processing::compile(self.context, &path, role, text, &around, (self.context.file, node.at))

@@ -1,5 +1,6 @@
 //! What VRL's compiler says, shown at the place in the file where the program stands.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use codespan_reporting::diagnostic::{Diagnostic, Label};
@@ -14,17 +15,35 @@ use super::program::Complaint;
 pub struct Surroundings<'a> {
     /// What the text is called.
     pub name: &'a str,
-    /// All of it.
-    pub text: &'a str,
+    /// All of it that may be shown.
+    text: Cow<'a, str>,
     /// Where the lines of the program stand: the offset in the program, the offset in the text. In order.
-    pub lines: Vec<(usize, usize)>,
+    lines: Vec<(usize, usize)>,
 }
 
 impl<'a> Surroundings<'a> {
     /// A program that stands for itself.
     #[must_use]
     pub fn itself(name: &'a str, program: &'a str) -> Self {
-        Self { name, text: program, lines: vec![(0, 0)] }
+        Self { name, text: Cow::Borrowed(program), lines: vec![(0, 0)] }
+    }
+
+    /// A program that is a value in a file. `lines` says where: the offset in the program and in the file, for each line.
+    /// All else in the file is blank when it is shown, since it may hold secrets, but for the key before the program.
+    #[must_use]
+    pub fn within(name: &'a str, file: &str, program: &str, lines: Vec<(usize, usize)>) -> Self {
+        let mut text = String::with_capacity(file.len());
+        let of_program = program.split_inclusive('\n').map(|line| line.trim_end_matches('\n').len());
+        for (&(_, at), len) in lines.iter().zip(of_program) {
+            let (before, line) = (&file[text.len()..at], &file[at..at + len]);
+            let begin = before.rfind('\n').map_or(0, |end| end + 1);
+            let shown = if is_key(&before[begin..]) { begin } else { before.len() };
+            text.extend(before[..shown].chars().map(blank));
+            text.push_str(&before[shown..]);
+            text.push_str(line);
+        }
+        text.extend(file[text.len()..].chars().map(blank));
+        Self { name, text: Cow::Owned(text), lines }
     }
 
     /// Where a part of the program stands in the text.
@@ -47,10 +66,28 @@ impl<'a> Surroundings<'a> {
     /// Line and column of an offset in the text, counted from 1, the column in characters.
     #[must_use]
     pub fn line_and_column(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(self.text);
+        let before = self.text.get(..offset).unwrap_or(&self.text);
         let line = before.matches('\n').count() + 1;
         let begin = before.rfind('\n').map_or(0, |at| at + 1);
         (line, before[begin..].chars().count() + 1)
+    }
+}
+
+/// Is this a key, with the notation of what follows it, and nothing else?
+fn is_key(text: &str) -> bool {
+    let text = text.trim_start().trim_end_matches(['\'', '"']).trim_end();
+    let key = text.strip_suffix(':').unwrap_or(text);
+    key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// What stands in the place of a character that is not shown, as long as it is.
+fn blank(c: char) -> char {
+    match c.len_utf8() {
+        _ if c == '\n' => '\n',
+        1 => ' ',
+        2 => '\u{a0}',
+        3 => '\u{2003}',
+        _ => '\u{e0020}',
     }
 }
 
@@ -65,7 +102,7 @@ impl Complaint {
         }
         // Here there is `millpond pipeline try`.
         diagnostic.notes.retain(|note| !note.contains("VRL REPL"));
-        let file = SimpleFile::new(around.name, around.text);
+        let file = SimpleFile::new(around.name, &around.text);
         let mut buffer = Buffer::no_color();
         if term::emit(&mut buffer, &Config::default(), &file, &diagnostic).is_err() {
             return String::new();
@@ -88,11 +125,8 @@ mod tests {
         let source = ".x = s'ä'\n.b = parse_json(.c)\n";
         let first = text.find(".x").unwrap();
         let second = text.find(".b").unwrap();
-        let around = Surroundings {
-            name: "m.yaml",
-            text,
-            lines: vec![(0, first), (source.find(".b").unwrap(), second)],
-        };
+        let lines = vec![(0, first), (source.find(".b").unwrap(), second)];
+        let around = Surroundings::within("m.yaml", text, source, lines);
         let complaint = Program::compile(source, Role::Pipeline).unwrap_err().remove(0);
         let range = around.range(&complaint.span());
         assert_eq!(&text[range.clone()], "parse_json(.c)");
@@ -116,5 +150,20 @@ mod tests {
             let found = around.range(&range);
             assert!(around.text.get(found.clone()).is_some(), "{range:?} {found:?}");
         }
+    }
+
+    #[test]
+    fn what_is_around_a_program_is_blank_and_as_long() {
+        let file = "a: { token: HÜNTER€2\u{1F512}, where: x == 1, more: HUNTER3 }\n  where: 'x'\n";
+        let first = file.find("x ==").unwrap();
+        let shown = |program: &str, at: usize| {
+            let around = Surroundings::within("f", file, program, vec![(0, at)]);
+            assert_eq!(around.text.chars().count(), file.chars().count());
+            assert_eq!(around.range(&(0..program.len())), at..at + program.len());
+            around.text.into_owned()
+        };
+        let text = shown("x == 1", first);
+        assert!(!text.contains("HUNTER") && !text.contains("where"), "{text}");
+        assert_eq!(shown("x", file.len() - 3).lines().nth(1), Some("  where: 'x "));
     }
 }
