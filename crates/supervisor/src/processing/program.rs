@@ -372,7 +372,13 @@ mod tests {
         let refused = |source: &str| condition(source).unwrap_err().remove(0);
         assert_eq!(refused(".a").message(), "the condition is neither true nor false");
         assert_eq!(refused(" 1 + 1 ").span(), 1..6);
-        assert!(refused(".a = 1\ntrue").message().contains("read-only"));
+        for change in [".a = 1\ntrue", "del(.a) == 1", "del(.)\ntrue", ". |= {}\ntrue", "%a = 1\ntrue"] {
+            assert!(
+                refused(change).message().contains("read-only"),
+                "{change}: {}",
+                refused(change).message()
+            );
+        }
     }
 
     #[test]

@@ -87,14 +87,19 @@ impl Inputs {
                 slot.give_up_retry();
             }
             slot.wanted = wants;
-            if let Some(running) = &slot.running
-                && !same(slot.wanted.as_deref(), Some(&running.settings))
-            {
-                tracing::info!(
-                    input = &**id,
-                    "the input is stopped: its settings have changed, or it is gone"
-                );
-                running.stop.send_replace(true);
+            match (&mut slot.running, &slot.wanted) {
+                // Its pipeline may be another one, which does not concern what runs.
+                (Some(running), Some(wanted)) if wanted.runs_like(&running.settings) => {
+                    running.settings = Arc::clone(wanted);
+                }
+                (Some(running), _) => {
+                    tracing::info!(
+                        input = &**id,
+                        "the input is stopped: its settings have changed, or it is gone"
+                    );
+                    running.stop.send_replace(true);
+                }
+                (None, _) => {}
             }
         }
         self.forget();
@@ -141,7 +146,7 @@ impl Inputs {
         &mut self,
         id: &Arc<str>,
         data_dir: &Path,
-        ways: Ways,
+        ways: impl FnOnce(&Input) -> Ways,
         tasks: &mut Tasks,
     ) -> Result<(), InputError> {
         let Some(slot) = self.slots.get_mut(id).filter(|slot| slot.running.is_none()) else { return Ok(()) };
@@ -150,7 +155,7 @@ impl Inputs {
         self.next_number += 1;
         let entry = self.registry.enter_input(&settings, Arc::clone(&slot.counters));
         let (stop, follow_stop) = watch::channel(false);
-        let ways = Ways { counters: Arc::clone(&slot.counters), ..ways };
+        let ways = Ways { counters: Arc::clone(&slot.counters), ..ways(&settings) };
         let (ways, follow_ways) = watch::channel(Arc::new(ways));
         let (started, mut hear) = Started::new();
         let fanout = Fanout::new(follow_ways);
@@ -248,10 +253,12 @@ impl Inputs {
     }
 
     /// Gives every input that sends its ways anew.
-    pub(super) fn set_ways(&self, ways: impl Fn(&str) -> Ways) {
-        for (id, slot) in &self.slots {
+    pub(super) fn set_ways(&self, ways: impl Fn(&Input) -> Ways) {
+        for slot in self.slots.values() {
             let Some(running) = slot.running.as_ref().filter(|running| running.sends) else { continue };
-            let new = Ways { counters: Arc::clone(&slot.counters), ..ways(id) };
+            // One that is not wanted any more hands on what it has read, as it did.
+            let settings = slot.wanted.as_ref().unwrap_or(&running.settings);
+            let new = Ways { counters: Arc::clone(&slot.counters), ..ways(settings) };
             running.ways.send_if_modified(|old| {
                 let same = old.is_like(&new);
                 if !same {

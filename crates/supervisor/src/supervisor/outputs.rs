@@ -253,19 +253,16 @@ impl Outputs {
     }
 
     /// The ways from an input, in the order of the configuration.
-    pub(super) fn ways(&self, config: &Config, input: &str) -> Ways {
-        let Some(settings) = config.inputs.iter().find(|settings| settings.id == input) else {
-            return Ways::default();
-        };
+    pub(super) fn ways(&self, config: &Config, input: &Input) -> Ways {
         let way = |wanted: &Output| {
             let slot = self.slots.get(&*wanted.id)?;
             slot.wanted.as_ref()?;
-            let route = self.route(settings, wanted, Arc::clone(&slot.counters));
+            let route = self.route(input, wanted, Arc::clone(&slot.counters));
             Some(Way { route: Arc::new(route), chunks: slot.way.clone()? })
         };
-        let takers = config.outputs.iter().filter(|output| output.active && output.takes(input));
+        let takers = config.outputs.iter().filter(|output| output.active && output.takes(&input.id));
         Ways {
-            shaping: settings.pipeline.as_ref().map(|pipeline| self.shaping(pipeline)),
+            shaping: input.pipeline.as_ref().map(|pipeline| self.shaping(pipeline)),
             ways: takers.filter_map(way).collect(),
             host: Arc::clone(&self.host),
             ..Ways::default()

@@ -77,8 +77,9 @@ impl Parts {
         parts.want(prepared);
         parts.start_outputs()?;
         for id in parts.inputs.to_start() {
-            let ways = parts.outputs.ways(&parts.config, &id);
-            parts.inputs.start(&id, &parts.config.data_dir, ways, &mut parts.tasks)?;
+            let (config, outputs) = (&parts.config, &parts.outputs);
+            let ways = |input: &Input| outputs.ways(config, input);
+            parts.inputs.start(&id, &config.data_dir, ways, &mut parts.tasks)?;
         }
         registry.arrange(&parts.config);
         Ok(parts)
@@ -210,8 +211,9 @@ impl Parts {
     }
 
     fn start_input(&mut self, id: &Arc<str>) {
-        let ways = self.outputs.ways(&self.config, id);
-        if let Err(error) = self.inputs.start(id, &self.config.data_dir, ways, &mut self.tasks) {
+        let (config, outputs) = (&self.config, &self.outputs);
+        let ways = |input: &Input| outputs.ways(config, input);
+        if let Err(error) = self.inputs.start(id, &config.data_dir, ways, &mut self.tasks) {
             self.on_input_failed(id, &error);
         }
     }

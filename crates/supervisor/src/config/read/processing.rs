@@ -117,6 +117,13 @@ fn program_of_file(context: &Context<'_>, section: &Section<'_>, file: &Path) ->
 }
 
 fn read_program(file: &Path) -> Result<String, Fault> {
+    // A pipe gives its text once, and whoever opens it without a writer waits for ever.
+    if std::fs::metadata(file).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Fault::new(
+            "is no file",
+            "put the program into a file of its own, which can be read again",
+        ));
+    }
     let mut bytes = Vec::new();
     let read = File::open(file).and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
     read.map_err(|error| {
