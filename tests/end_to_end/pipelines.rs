@@ -10,6 +10,7 @@ use millpond_local_kinesis::{Options, Server, StreamSpec, decode, start};
 use serde_json::Value;
 
 use crate::admin_client::ADMIN;
+use crate::web::{NDJSON, SOON, Web, replace_input};
 use crate::world::World;
 
 /// A program that says how old it is.
@@ -148,6 +149,29 @@ async fn a_change_of_a_programs_own_file_is_a_change_of_the_configuration() {
     world.finish(0).await;
 }
 
+/// What is counted of [`LINES`].
+pub(crate) const COUNTED: &[(&str, f64)] = &[
+    ("millpond_input_events_total{input=\"app\",type=\"file\"}", 6.0),
+    ("millpond_input_dropped_events_total{input=\"app\",reason=\"filtered\"}", 1.0),
+    ("millpond_input_dropped_events_total{input=\"app\",reason=\"unrouted\"}", 2.0),
+    ("millpond_output_route_failures_total{output=\"errors\"}", 1.0),
+    ("millpond_output_received_events_total{output=\"main\"}", 2.0),
+    ("millpond_output_received_events_total{output=\"errors\"}", 1.0),
+    ("millpond_pipeline_received_events_total{pipeline=\"no_debug\"}", 6.0),
+    ("millpond_pipeline_made_events_total{pipeline=\"no_debug\"}", 5.0),
+    ("millpond_pipeline_filtered_events_total{pipeline=\"no_debug\"}", 1.0),
+    ("millpond_pipeline_failed_events_total{pipeline=\"numbers\"}", 1.0),
+];
+
+const LINES: [&str; 6] = [
+    r#"{"level":"info","n":"1","__secret":true}"#,
+    r#"{"level":"debug","n":"2"}"#,
+    r#"{"level":"info","n":"x"}"#,
+    r#"{ "level":"error", "n":"4" }"#,
+    r#"{"level":"notice"}"#,
+    r#"{"level":7}"#,
+];
+
 /// Where each event goes by what is in it, what becomes of those that fail and of those that nobody takes, and that all
 /// of them are counted.
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +182,7 @@ async fn every_event_goes_its_way_and_is_counted() {
     let mut world = World::new(1, "flush_period: 20ms\nwhere: .level == \"info\"\npipeline: numbers\nsystem_fields: [\"!cribl_host\", \"*\"]").await;
     let errors_output = format!(
         "outputs:\n  errors: {{ type: kinesis, stream_name: logs, region: us-east-1, endpoint: \"{}\", flush_period: 20ms, \
-         auth: {{ method: manual, access_key: t, secret_key: t }}, where: .level == \"error\", final: true, route: bad }}\n",
+         auth: {{ method: manual, access_key: t, secret_key: t }}, where: 'contains!(.level, \"error\")', final: true, route: bad }}\n",
         errors.endpoint()
     );
     world.edit("outputs:\n", &errors_output);
@@ -171,11 +195,7 @@ async fn every_event_goes_its_way_and_is_counted() {
     });
     let address = world.start_with_admin().await;
     let mut log = std::fs::File::options().append(true).open(world.path("app.log")).unwrap();
-    writeln!(log, r#"{{"level":"info","n":"1","__secret":true}}"#).unwrap();
-    writeln!(log, r#"{{"level":"debug","n":"2"}}"#).unwrap();
-    writeln!(log, r#"{{"level":"info","n":"x"}}"#).unwrap();
-    writeln!(log, r#"{{ "level":"error", "n":"4" }}"#).unwrap();
-    writeln!(log, r#"{{"level":"notice"}}"#).unwrap();
+    log.write_all((LINES.join("\n") + "\n").as_bytes()).unwrap();
     let name = "millpond_output_dead_letter_events_total{output=\"main\"}";
     let metrics = world
         .metrics_when(address, name, |metrics| {
@@ -184,18 +204,8 @@ async fn every_event_goes_its_way_and_is_counted() {
                 && metrics.get(name) == Some(1.0)
         })
         .await;
-    let expected = [
-        ("millpond_input_events_total{input=\"app\",type=\"file\"}", 5.0),
-        ("millpond_input_dropped_events_total{input=\"app\",reason=\"filtered\"}", 1.0),
-        ("millpond_input_dropped_events_total{input=\"app\",reason=\"unrouted\"}", 1.0),
-        ("millpond_output_received_events_total{output=\"main\"}", 2.0),
-        ("millpond_output_received_events_total{output=\"errors\"}", 1.0),
-        ("millpond_pipeline_received_events_total{pipeline=\"no_debug\"}", 5.0),
-        ("millpond_pipeline_made_events_total{pipeline=\"no_debug\"}", 4.0),
-        ("millpond_pipeline_failed_events_total{pipeline=\"numbers\"}", 1.0),
-    ];
-    for (name, events) in expected {
-        assert_eq!(metrics.get(name), Some(events), "{name}");
+    for (name, events) in COUNTED {
+        assert_eq!(metrics.get(name), Some(*events), "{name}");
     }
     let texts = |server: &Server| {
         let records = server.records();
@@ -223,6 +233,31 @@ async fn every_event_goes_its_way_and_is_counted() {
         (&shown["decoded_events"][0]["n"], &shown["decoded_events"][0]["cribl_wp"]),
         (&"x".into(), &"w0".into())
     );
+}
+
+/// A request is answered when what its pipeline leaves of it is delivered, and at once where that is nothing; the key of a
+/// record may be made by the pipeline.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_answered_and_keys_are_made() {
+    let output = format!(
+        "{SOON}\npipeline: device\ncompression: none\nsend_batched: false\npartition_key: {{ field: device }}"
+    );
+    let world = World::new(1, &output).await;
+    replace_input(&world, "{ type: http, listen: \"127.0.0.1:0\", codec: json }");
+    let source = "if .level == \"debug\" { abort }; .device = downcase(string!(.dev))";
+    world.configure(|config| format!("{config}pipelines:\n  device: {{ source: '{source}' }}\n"));
+    let mut web = Web { world, address: ([127, 0, 0, 1], 0).into() };
+    web.restart().await;
+    let debug = b"{\"level\":\"debug\"}\n";
+    assert_eq!(web.post(NDJSON, debug).await.status, 200);
+    assert_eq!(web.world.server.counts().events, 0);
+    let two = b"{\"dev\":\"PUMP-3\"}\n{\"level\":\"debug\"}\n{\"dev\":\"Pump-4\"}\n";
+    assert_eq!(web.post(NDJSON, two).await.status, 200);
+    let records = web.world.server.records();
+    let mut keys: Vec<&str> = records.iter().map(|record| &*record.partition_key).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["pump-3", "pump-4"]);
+    web.world.stop().await;
 }
 
 fn millpond(directory: &Path, args: &[&str], input: &str) -> Output {

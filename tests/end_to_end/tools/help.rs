@@ -63,7 +63,9 @@ async fn the_examples_work_as_they_stand() {
     let mut world = World::new(2, settings).await;
     let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let data_dir = |config: String| config.replace("data_dir: data\n", "data_dir: millpond-data\n");
-    world.configure(|config| format!("{}admin: {{ listen: \"{admin}\" }}\n", data_dir(config)));
+    let more = "pipelines: { tidy: { source: . } }\ntests: { errors_are_routed: { input: app, given: [x], holds: exists(._raw) } }\n";
+    world.configure(|config| format!("{}admin: {{ listen: \"{admin}\" }}\n{more}", data_dir(config)));
+    std::fs::write(world.path("events.ndjson"), "{\"level\":\"info\"}\n").unwrap();
     std::fs::write(
         world.path("outputs.yml"),
         "outputs:\n  k:\n    type: kinesis\n    streamName: logs\n    region: us-east-1\n",

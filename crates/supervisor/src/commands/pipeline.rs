@@ -35,7 +35,7 @@ What the pipeline fails on is said on standard error, with its line; what on_err
 
 Examples:
     $ millpond pipeline try tidy < events.ndjson
-    $ tail -f /var/log/app.log | millpond pipeline try tidy | head")]
+    $ echo '{\"level\":\"info\"}' | millpond pipeline try tidy")]
 pub struct TryArgs {
     /// The pipeline, by its name under `pipelines`
     #[arg(value_name = "NAME")]
