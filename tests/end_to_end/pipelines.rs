@@ -1,6 +1,6 @@
 //! Programs on the way from an input to its outputs, which change while events are on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -87,6 +87,9 @@ async fn a_pipeline_that_changes_under_load_loses_and_repeats_nothing() {
         world.live(Duration::from_millis(200), 4000).await;
         assert_eq!((world.times_said("output started"), world.times_said("refused")), (1, 0));
         assert_eq!(world.times_said("the input is stopped"), 0);
+        world.arrived().await;
+        let used: BTreeSet<u64> = versions(&world).into_values().collect();
+        assert_eq!(used, (1..=9).collect(), "each program has shaped some lines, without a restart");
         // What is on its way at a stop is shaped by the last one, too.
         world.write_lines(20_000);
         world.live(Duration::from_millis(50), 0).await;
