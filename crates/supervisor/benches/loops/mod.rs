@@ -118,14 +118,12 @@ fn shaping() -> Loop {
     let source = "if starts_with(string!(._raw), \"#\") { abort }\n.size = length!(._raw)\ndel(.source)";
     let program = Program::compile(source, Role::Pipeline).expect("a program that compiles").program;
     let pipeline = Pipeline { name: "p".into(), program, file: None, on_error: OnError::Pass };
-    let shaping = Shaping { pipeline: Arc::new(pipeline), counters: Arc::default() };
-    let plan = Plan { shaping: Some(shaping), routes: vec![Arc::new(Route::plain("main"))] };
+    let shaping = Some(Shaping::new(&Arc::new(pipeline)));
+    let plan = Plan { shaping, routes: vec![Arc::new(Route::plain("main"))] };
     let chunk = chunk();
     let bytes = chunk.data.len();
     let run = move || {
-        let mut stage = Stage::new(&plan, &chunk, "edge");
-        while stage.take(usize::MAX) {}
-        drop(black_box(stage.finish()));
+        drop(black_box(Stage::whole(&plan, &chunk, "edge")));
     };
     Loop { name: "pipeline", bytes, run: Box::new(run) }
 }

@@ -1,18 +1,21 @@
 //! `millpond pipeline`: pipelines, tried by hand.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufRead as _, ErrorKind, Read as _, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::failure::{self, Failure};
 use super::place::ConfigArgs;
 use crate::chunk::{Chunk, Codec, Form, Framing, Receipt};
 use crate::clock;
-use crate::config::words_nearest;
-use crate::config::{self, Config, Environment};
-use crate::processing::stage::Outcome;
-use crate::processing::{Made, Plan, Route, Shaping, Stage};
+use crate::config::{Config, words_nearest};
+use crate::processing::stage::{Outcome, Stage};
+use crate::processing::{Made, Plan, Route, Shaping};
+
+/// Longest event that is taken: the longest line that an input may be told to take.
+const LINE_BYTES_MAX: u64 = 64 << 20;
 
 /// Arguments of `millpond pipeline`.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,27 +52,19 @@ pub struct TryArgs {
 #[must_use]
 pub fn run(args: &PipelineArgs) -> ExitCode {
     let PipelineCommand::Try(args) = &args.command;
-    let environment = Environment::of_process(args.config.environment.as_deref());
-    let config = match config::load(&args.config.config, &environment) {
-        Ok((config, _)) => config,
-        Err(problems) => {
-            eprintln!("{problems}");
-            return ExitCode::from(2);
-        }
-    };
-    let Some(trial) = Trial::new(&config, &args.name) else {
-        eprintln!("millpond: {}", no_such(&config, &args.name));
-        return ExitCode::from(2);
-    };
+    failure::end(try_by_hand(args))
+}
+
+fn try_by_hand(args: &TryArgs) -> Result<ExitCode, Failure> {
+    let config = args.config.load()?;
+    let trial =
+        Trial::new(&config, &args.name).ok_or_else(|| Failure::usage(no_such(&config, &args.name)))?;
     match trial.run(io::stdin().lock(), &mut io::stdout().lock(), &mut io::stderr().lock()) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+        Ok(0) => Ok(ExitCode::SUCCESS),
+        Ok(_) => Ok(ExitCode::FAILURE),
         // Whoever reads has seen enough, as `head` does.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("millpond: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::failed(error.to_string())),
     }
 }
 
@@ -93,7 +88,7 @@ struct Trial {
 impl Trial {
     fn new(config: &Config, name: &str) -> Option<Self> {
         let pipeline = config.pipelines.iter().find(|pipeline| *pipeline.name == *name)?;
-        let shaping = Shaping { pipeline: Arc::clone(pipeline), counters: Arc::default() };
+        let shaping = Shaping::new(pipeline);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Some(Self { plan: Plan { shaping: Some(shaping), routes: vec![Arc::new(Route::plain(""))] }, host })
     }
@@ -107,8 +102,12 @@ impl Trial {
     ) -> io::Result<u64> {
         let mut line = Vec::new();
         let mut number = 0_u64;
-        while lines.read_until(b'\n', &mut line)? > 0 {
+        while lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? > 0 {
             number += 1;
+            if line.len() as u64 == LINE_BYTES_MAX && !line.ends_with(b"\n") {
+                let what = format!("line {number} has more than 64 MiB: is this one event a line?");
+                return Err(io::Error::new(ErrorKind::InvalidData, what));
+            }
             let outcome = self.shape(Bytes::from(std::mem::take(&mut line)));
             for failure in &outcome.failures {
                 writeln!(say, "line {number}: {}: {}", failure.then, failure.why)?;
@@ -144,9 +143,7 @@ impl Trial {
             form: Form::default(),
             receipt: Receipt::new(|_| {}),
         };
-        let mut stage = Stage::new(&self.plan, &chunk, &self.host);
-        while stage.take(usize::MAX) {}
-        stage.finish()
+        Stage::whole(&self.plan, &chunk, &self.host)
     }
 }
 
@@ -155,6 +152,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config::{self, Environment};
 
     const CONFIG: &str = "
 inputs: { app: { type: stdin } }

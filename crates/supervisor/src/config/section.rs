@@ -283,7 +283,9 @@ impl<'a> Section<'a> {
             if setting.default == Default::Required {
                 self.missing(setting);
             }
-            return Vec::new();
+            let declared = values::declared_texts(setting);
+            let good = |text| parse(text, self.context.directory).ok().expect("a declared default is good");
+            return declared.iter().map(|text| good(text)).collect();
         };
         let path = self.path_of(key);
         let Value::List(items) = &*entry.node.value else {

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::settings::{Kind, SIZE_MAX, Setting};
+use super::settings::{Default, Kind, SIZE_MAX, Setting};
+use super::tree::{self, Value};
 use super::units::{Fault, Period, Size};
 
 /// The text of a scalar and what its notation says.
@@ -173,6 +174,22 @@ pub(super) fn noun(setting: &Setting) -> &'static str {
         Kind::Program => "a program",
         Kind::Events | Kind::EventsOrByOutput => "a list of events",
         Kind::Section(_) | Kind::Sections(_) => "a section",
+    }
+}
+
+/// The texts of a list that is declared as a default.
+pub(super) fn declared_texts(setting: &Setting) -> Vec<String> {
+    let Default::Is(written) = setting.default else { return Vec::new() };
+    let node = tree::parse(written).expect("a declared default is YAML");
+    match node.as_ref().map(|node| &*node.value) {
+        Some(Value::List(items)) => items
+            .iter()
+            .filter_map(|item| match &*item.value {
+                Value::Scalar { text, .. } => Some(text.clone()),
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
     }
 }
 

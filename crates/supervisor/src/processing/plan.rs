@@ -33,18 +33,6 @@ pub enum OnError {
     Drop,
 }
 
-impl OnError {
-    /// The word in the configuration.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::DeadLetter => "dead_letter",
-            Self::Drop => "drop",
-        }
-    }
-}
-
 /// What a pipeline counts since the process started, wherever it is used.
 #[derive(Debug, Default)]
 pub struct PipelineCounters {
@@ -68,6 +56,12 @@ pub struct Shaping {
 }
 
 impl Shaping {
+    /// A pipeline of which nothing was counted yet.
+    #[must_use]
+    pub fn new(pipeline: &Arc<Pipeline>) -> Self {
+        Self { pipeline: Arc::clone(pipeline), counters: Arc::default() }
+    }
+
     fn is_like(one: Option<&Self>, other: Option<&Self>) -> bool {
         one.map(|shaping| &shaping.pipeline) == other.map(|shaping| &shaping.pipeline)
     }
@@ -105,13 +99,11 @@ impl Route {
             route: &settings.name,
         };
         let tail = Tail::new(&settings.system_fields, &facts);
-        let shaping =
-            |pipeline: &Arc<Pipeline>| Shaping { pipeline: Arc::clone(pipeline), counters: Arc::default() };
         Self {
             output: output.id.as_str().into(),
             condition: settings.condition.clone(),
             is_final: settings.is_final,
-            shaping: settings.pipeline.as_ref().map(shaping),
+            shaping: settings.pipeline.as_ref().map(Shaping::new),
             tail: (!tail.is_empty()).then(|| Arc::new(tail)),
             counters: Arc::default(),
         }

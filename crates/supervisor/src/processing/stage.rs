@@ -134,6 +134,14 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// All that comes of a chunk, at once.
+    #[must_use]
+    pub fn whole(plan: &Plan, chunk: &Chunk, host: &str) -> Outcome {
+        let mut stage = Stage::new(plan, chunk, host);
+        while stage.take(usize::MAX) {}
+        stage.finish()
+    }
+
     /// Takes up to `count` more messages; `false` when there were fewer.
     pub fn take(&mut self, count: usize) -> bool {
         for _ in 0..count {

@@ -1,12 +1,14 @@
 //! `millpond test`: the tests of pipelines and routes that a configuration holds.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::failure::{self, Failure};
 use super::place::ConfigArgs;
-use crate::config::{self, Config, Environment, words_nearest};
+use crate::config::words_nearest;
+use crate::terminal::print;
 
 mod play;
 
@@ -48,67 +50,54 @@ struct Report<'a> {
 /// or has no test of a name that was given.
 #[must_use]
 pub fn run(args: &TestArgs) -> ExitCode {
-    let environment = Environment::of_process(args.config.environment.as_deref());
-    let file = &args.config.config;
-    let config = match config::load(file, &environment) {
-        Ok((config, _)) => config,
-        Err(problems) => {
-            eprintln!("{problems}");
-            return ExitCode::from(2);
-        }
-    };
+    failure::end(play_all(args))
+}
+
+fn play_all(args: &TestArgs) -> Result<ExitCode, Failure> {
+    let file = args.config.config.display().to_string();
+    let config = args.config.load()?;
     if let Some(strange) = args.names.iter().find(|name| config.tests.iter().all(|test| test.name != **name))
     {
-        eprintln!("millpond: {}: there is no test {strange}{}", file.display(), hint(&config, strange));
-        return ExitCode::from(2);
+        let near = words_nearest(strange, config.tests.iter().map(|test| test.name.as_str()));
+        let hint = near.map(|near| format!(": did you mean {near}?")).unwrap_or_default();
+        return Err(Failure::usage(format!("{file}: there is no test {strange}{hint}")));
     }
     if config.tests.is_empty() {
-        eprintln!(
-            "millpond: {}: there is nothing under `tests`; docs/pipelines.md says how tests are written",
-            file.display()
-        );
-        return ExitCode::FAILURE;
+        let remedy = "docs/pipelines.md says how tests are written";
+        return Err(Failure::failed(format!("{file}: there is nothing under `tests`; {remedy}")));
     }
-    let mut out = io::stdout().lock();
-    match tell(&config, args, &file.display().to_string(), &mut out)
-        .and_then(|failed| out.flush().map(|()| failed))
-    {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("millpond: the results cannot be printed: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn hint(config: &Config, name: &str) -> String {
-    let near = words_nearest(name, config.tests.iter().map(|test| test.name.as_str()));
-    near.map(|near| format!(": did you mean {near}?")).unwrap_or_default()
-}
-
-/// Plays the tests and prints how they end; how many have failed.
-fn tell(config: &Config, args: &TestArgs, file: &str, out: &mut impl Write) -> io::Result<usize> {
     let chosen = config.tests.iter().filter(|test| args.names.is_empty() || args.names.contains(&test.name));
-    let (mut passed, mut failed) = (0, 0);
-    for test in chosen {
-        let verdict = play(config, test);
-        let is_good = verdict.problems.is_empty();
-        *(if is_good { &mut passed } else { &mut failed }) += 1;
-        if args.json {
-            let report = Report { name: &test.name, line: test.line, passed: is_good, verdict };
-            serde_json::to_writer(&mut *out, &report)?;
-            writeln!(out)?;
-        } else if is_good {
-            writeln!(out, "ok      {}", test.name)?;
+    let reports: Vec<Report<'_>> = chosen
+        .map(|test| {
+            let verdict = play(&config, test);
+            let passed = verdict.problems.is_empty();
+            Report { name: &test.name, line: test.line, passed, verdict }
+        })
+        .collect();
+    print::to_stdout(|out| {
+        if args.json { tell_programs(&reports, out) } else { tell_people(&reports, &file, out) }
+    })
+    .map_err(|error| Failure::printing(&error))?;
+    let all_passed = reports.iter().all(|report| report.passed);
+    Ok(if all_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell_programs(reports: &[Report<'_>], out: &mut dyn Write) -> io::Result<()> {
+    for report in reports {
+        serde_json::to_writer(&mut *out, report)?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn tell_people(reports: &[Report<'_>], file: &str, out: &mut dyn Write) -> io::Result<()> {
+    for Report { name, line, passed, verdict } in reports {
+        if *passed {
+            writeln!(out, "ok      {name}")?;
         } else {
-            writeln!(out, "FAILED  {} ({file}:{})", test.name, test.line)?;
-            write!(out, "{verdict}")?;
+            write!(out, "FAILED  {name} ({file}:{line})\n{verdict}")?;
         }
     }
-    if !args.json {
-        writeln!(out, "\n{passed} passed, {failed} failed")?;
-    }
-    Ok(failed)
+    let passed = reports.iter().filter(|report| report.passed).count();
+    writeln!(out, "\n{passed} passed, {} failed", reports.len() - passed)
 }

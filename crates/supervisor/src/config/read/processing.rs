@@ -222,9 +222,6 @@ fn condition(section: &Section<'_>) -> Program {
 
 fn system_fields(section: &Section<'_>) -> SystemFields {
     const KEY: &str = "system_fields";
-    if !section.is_given(KEY) {
-        return SystemFields::choose(&["cribl_pipe".to_owned()]).0;
-    }
     let patterns = section.texts(KEY, |text, _| Ok(text.to_owned()));
     let (chosen, useless) = SystemFields::choose(&patterns);
     for (index, why) in useless {

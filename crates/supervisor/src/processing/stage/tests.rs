@@ -23,8 +23,7 @@ fn program(source: &str, role: Role) -> Program {
 
 fn shaping(name: &str, source: &str, on_error: OnError) -> Shaping {
     let program = program(source, Role::Pipeline);
-    let pipeline = Arc::new(Pipeline { name: name.into(), program, file: None, on_error });
-    Shaping { pipeline, counters: Arc::default() }
+    Shaping::new(&Arc::new(Pipeline { name: name.into(), program, file: None, on_error }))
 }
 
 fn route(output: &str) -> Route {
@@ -200,6 +199,18 @@ fn system_fields_come_last_and_internal_fields_never() {
     check(&with(".__y = 1"), Codec::Json, lines, &[&expected]);
     let text = format!("{{\"_raw\":\"x\",\"_time\":1.500,\"host\":\"edge\",\"source\":\"s\"{added}");
     check(&with("."), Codec::Text, "x\n", &[&text]);
+}
+
+/// What VRL cannot hold: it is nested too deeply, or a number is too large.
+#[test]
+fn an_object_that_no_program_can_hold_is_text_to_it_and_stays_as_it_was_written() {
+    let deep = format!("{{\"a\":{}{}}}\n", "[".repeat(200), "]".repeat(200));
+    for line in [&*deep, "{\"a\":1e999}\n"] {
+        check(&plan(Some(shaping("p", ".", OnError::Pass)), [route("a")]), Codec::Json, line, &[line]);
+        let raw = plan(Some(shaping("p", ". = { \"raw\": ._raw }", OnError::Pass)), [route("a")]);
+        let expected = format!("{{\"raw\":{}}}\n", serde_json::to_string(line.trim_end()).unwrap());
+        check(&raw, Codec::Json, line, &[&expected]);
+    }
 }
 
 #[test]
