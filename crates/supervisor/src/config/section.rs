@@ -284,7 +284,8 @@ impl<'a> Section<'a> {
                 self.missing(setting);
             }
             let declared = values::declared_texts(setting);
-            let good = |text| parse(text, self.context.directory).ok().expect("a declared default is good");
+            let good =
+                |text| parse(text, self.context.directory).expect("a declared default is a good value");
             return declared.iter().map(|text| good(text)).collect();
         };
         let path = self.path_of(key);
